@@ -1,0 +1,31 @@
+# How the project's libraries and tools are made.
+
+# GCC 12 reports copies in std::string that cannot happen (GCC bug 105651), and
+# dangling pointers where an optional is taken apart.
+set(FQAT_WARNINGS -Wall -Wextra -Wno-unused-parameter -Wno-restrict
+    -Wno-stringop-overflow
+    -Wno-dangling-pointer)
+if(FQAT_WERROR)
+  list(APPEND FQAT_WARNINGS -Werror)
+endif()
+
+# fqat_add_library(NAME SOURCES... [DEPENDS ...] LINK_LIBS ...)
+# A static library of the core. LLVM comes from its one shared library, MLIR
+# from its static ones; the two kinds of LLVM must never meet in one program.
+function(fqat_add_library name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK_LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  if(ARG_DEPENDS)
+    add_dependencies(${name} ${ARG_DEPENDS})
+  endif()
+  target_compile_options(${name} PRIVATE ${FQAT_WARNINGS})
+  target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS})
+endfunction()
+
+# fqat_add_tool(NAME SOURCES... LINK_LIBS ...)
+function(fqat_add_tool name)
+  cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_compile_options(${name} PRIVATE ${FQAT_WARNINGS})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} LLVM)
+endfunction()

@@ -1,0 +1,163 @@
+//===- Passes.td - The passes that make a model obey the rules -*- tablegen -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_TRANSFORMS_PASSES_TD
+#define FQAT_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+class AnchorOptions {
+  list<Option> anchorOptions = [
+    ListOption<"anchors", "anchors", "std::string",
+               "Op families that are layers: conv, linear (default: both)">,
+    ListOption<"exclude", "exclude", "std::string",
+               "Globs of instances whose ops, and those below, are no layers">,
+  ];
+}
+
+class NopNameOption {
+  list<Option> nopNameOption = [
+    Option<"nopName", "nop-name", "std::string", /*default=*/"\"out_nop\"",
+           "Attribute name of an out_nop">,
+  ];
+}
+
+def CanonicalizeEntryPass
+    : Pass<"fqat-canonicalize-entry", "::mlir::ModuleOp"> {
+  let summary = "Name every entry method forward, drop calls of husks (R5)";
+  let description = [{
+    The training kit runs `forward`. An instance that the model's `forward`
+    calls through one method of another name gets that method under the name
+    `forward`.
+
+    Tracing leaves of an identity module a call without arguments that returns
+    nothing, a husk. Such calls do nothing and count as calls, so they go. The
+    instance stays, with its state.
+
+    ```mlir
+    fqat.call @act.forward() : () -> ()                 // goes
+    %y = fqat.call @conv.forward2(%x) : ...             // conv.forward(%x)
+    ```
+  }];
+  let statistics = [
+    Statistic<"numRenamed", "num-renamed", "Entry methods renamed to forward">,
+    Statistic<"numHusks", "num-husks", "Calls of husks removed">,
+  ];
+}
+
+def LowerListPass : Pass<"fqat-lower-list", "::mlir::ModuleOp"> {
+  let summary = "Replace list() of a list of known length (R2)";
+  let description = [{
+    `aten::list` copies a list. Where its operand is a list that the same body
+    makes, and that nothing changes, the copy is made from the elements.
+
+    ```mlir
+    %l = fqat.list(%a, %b) : ...
+    %c = fqat.op "aten::list"(%l) : ...                 // fqat.list(%a, %b)
+    ```
+
+    Any other `aten::list` is an error: the kit cannot take it.
+  }];
+  let statistics = [Statistic<"numLowered", "num-lowered", "list() replaced">];
+}
+
+def CloneSharedModulesPass
+    : Pass<"fqat-clone-shared-modules", "::mlir::ModuleOp"> {
+  let summary = "Give every call of a module an instance of its own (R4)";
+  let description = [{
+    A call whose caller owns an idle twin of the callee (a copy of the shared
+    module that tracing left without methods) goes to the twin, which gets the
+    body of the very method that was called. Of the other calls the owner's own,
+    or else the first, keeps the original; each of the rest gets a copy of the
+    subtree in its caller, under the original's name with a number appended.
+
+    ```mlir
+    %1 = fqat.call @conv.forward(%0) : ...
+    %2 = fqat.call @conv.forward1(%1) : ...             // @conv1.forward
+    ```
+
+    Restriction: a shared module that writes its own state (batch norm traced in
+    training mode) cannot be copied with the same final state; that is an error
+    under `clone-params=copy`, because each copy would see a part of the
+    updates only.
+  }];
+  let options = [
+    Option<"cloneParams", "clone-params", "std::string", /*default=*/"\"copy\"",
+           "copy: every call has tensors of its own; share: all stay tied">,
+  ];
+  let statistics = [
+    Statistic<"numCloned", "num-cloned", "Instances cloned">,
+    Statistic<"numTwins", "num-twins", "Calls that went to a twin">,
+  ];
+}
+
+def InsertOutNopPass : Pass<"fqat-insert-out-nop", "::mlir::ModuleOp">,
+    AnchorOptions, NopNameOption {
+  let summary = "Put an out_nop on every crossing value (R1)";
+  let description = [{
+    A crossing value is a tensor made in the quantised region that the tail
+    reads or the model returns. It gets an out_nop right after its producer, in
+    the outermost frame in which nothing stands between the two; the tail and
+    the returns read the nop's result, the quantised region the value itself.
+    Where one call hands out several values, the nops stay inside it, so that
+    the branches of a head look alike.
+
+    ```mlir
+    %h = fqat.call @cv2.forward(%x) : ...
+    %n = fqat.out_nop @out_nop(%h) : !fqat.tensor
+    %c = fqat.op "aten::cat"(...)                       // reads %n
+    ```
+
+    Restriction: a method that runs several times in one run of the model gets
+    no nop, because one nop would then serve several values; clone first.
+  }];
+  let options = !listconcat(anchorOptions, nopNameOption);
+  let statistics = [
+    Statistic<"numInserted", "num-inserted", "out_nops inserted">,
+    Statistic<"numCrossing", "num-crossing", "Crossing values">,
+    Statistic<"numAnchors", "num-anchors", "Anchors">,
+  ];
+}
+
+def HoistTailPass : Pass<"fqat-hoist-tail", "::mlir::ModuleOp">,
+    AnchorOptions, NopNameOption {
+  let summary = "Move the tail behind the last out_nop (R3)";
+  let description = [{
+    In the frame that runs the last out_nop, tail ops move behind it, in their
+    own order. Tail ops of a callee that returns before the last out_nop move
+    into the caller; the callee returns the values that they need.
+
+    ```mlir
+    %a = fqat.out_nop @out_nop(%0) : !fqat.tensor
+    %c = fqat.op "aten::sigmoid"(%a) : ...              // goes below %b
+    %b = fqat.out_nop @out_nop1(%1) : !fqat.tensor
+    ```
+
+    Restriction: a tail op that writes memory which an op it would pass reads,
+    or reads memory which such an op writes, cannot move, nor can a random op
+    pass another one. Both lines are named.
+  }];
+  let options = !listconcat(anchorOptions, nopNameOption);
+  let statistics = [
+    Statistic<"numMoved", "num-moved", "Tail ops moved behind the nops">,
+    Statistic<"numHoisted", "num-hoisted", "Tail ops hoisted out of a callee">,
+  ];
+}
+
+def CheckPass : Pass<"fqat-check", "::mlir::ModuleOp">,
+    AnchorOptions, NopNameOption {
+  let summary = "Report what breaks the rules, change nothing";
+  let description = [{
+    Emits one error for each finding, with the rule at its end in brackets, and
+    fails if there is any.
+  }];
+  let options = !listconcat(anchorOptions, nopNameOption);
+  let statistics = [Statistic<"numFindings", "num-findings", "Findings">];
+}
+
+#endif // FQAT_TRANSFORMS_PASSES_TD

@@ -1,0 +1,100 @@
+//===- Hierarchy.h - Edits of the module tree -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The one place where instances, slots and methods are added, copied, renamed
+// and erased, and where fresh names come from. Passes edit the tree through it
+// only.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_SUPPORT_HIERARCHY_H
+#define FQAT_SUPPORT_HIERARCHY_H
+
+#include "fqat/IR/FQATOps.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace fqat {
+
+/// Edits a model and keeps its symbol table current.
+class Hierarchy {
+public:
+  explicit Hierarchy(mlir::ModuleOp model);
+
+  mlir::ModuleOp getModel() { return model; }
+  mlir::SymbolTable &getSymbols() { return symbols; }
+
+  /// The methods of an instance, in the model's order.
+  llvm::SmallVector<MethodOp> getMethods(ModuleOp instance);
+  /// The instances, slots and aliases directly below an instance, in the order
+  /// of its slots.
+  llvm::SmallVector<mlir::Operation *> getMembers(ModuleOp instance);
+  /// The instance and all instances below it, parents first.
+  llvm::SmallVector<ModuleOp> getSubtree(ModuleOp instance);
+
+  /// A name for a new child of `parent` that TorchScript can load and that no
+  /// attribute or method of it has: `base`, or else `base` with 1, 2, ...
+  /// appended, after an underscore where `base` ends in a digit. With
+  /// `numbered`, a number is appended in any case.
+  std::string getFreshName(ModuleOp parent, llvm::StringRef base,
+                           bool numbered);
+
+  /// Adds an empty child to `parent`, with the two attributes that every traced
+  /// module has.
+  ModuleOp addChild(ModuleOp parent, llvm::StringRef name,
+                    llvm::StringRef className, mlir::Location loc);
+
+  /// Copies an instance and all below it, without methods, to a new child of
+  /// `parent`. With `copyTensors` the copy's tensors are equal and share
+  /// nothing with the original; else they are the original's.
+  ModuleOp cloneSubtree(ModuleOp source, ModuleOp parent, llvm::StringRef name,
+                        bool copyTensors);
+
+  /// Gives every tensor slot of `instance` (not below) storages of its own,
+  /// with equal bits; ties between its own slots, and those that
+  /// `copies` has already copied, stay.
+  void untie(ModuleOp instance,
+             llvm::DenseMap<mlir::Attribute, mlir::Attribute> &copies);
+
+  /// Copies a method under the name `name`. `from` is the path of the instance
+  /// that it belongs to, or of an ancestor; every symbol at or below it becomes
+  /// the same symbol below `to`, and so does the copy's own instance.
+  MethodOp cloneMethod(MethodOp method, llvm::StringRef from,
+                       llvm::StringRef to, llvm::StringRef name);
+
+  /// Renames a method, its calls included.
+  void renameMethod(MethodOp method, llvm::StringRef name);
+  void eraseMethod(MethodOp method);
+
+  /// Gives a method the name `forward`; one that has it gets the other's name.
+  void makeForward(MethodOp method);
+
+private:
+  void setTensor(mlir::Operation *slot, TensorAttr tensor);
+  /// Makes the slot `copy` hold the tensor object of the slot `original`.
+  void shareTensor(mlir::Operation *original, mlir::Operation *copy);
+
+  mlir::ModuleOp model;
+  mlir::SymbolTable symbols;
+  unsigned numStorages = 0;
+  int64_t lastIdentity = 0;
+};
+
+/// Erases results of a method that no call uses, and arguments that its body
+/// does not, in the method and in its calls. Does nothing for a method that is
+/// exported or not called.
+void pruneSignature(mlir::SymbolTable &symbols, MethodOp method);
+
+/// Replaces a call by one with other arguments and results; `kept` maps each
+/// old result to the index of the new one, or to nothing if it has no uses.
+CallOp rebuildCall(CallOp call, mlir::ValueRange arguments,
+                   mlir::TypeRange resultTypes,
+                   llvm::ArrayRef<std::optional<unsigned>> kept);
+
+} // namespace fqat
+
+#endif // FQAT_SUPPORT_HIERARCHY_H

@@ -1,0 +1,38 @@
+//===- Model.h - Looking things up in a model -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_SUPPORT_MODEL_H
+#define FQAT_SUPPORT_MODEL_H
+
+#include "fqat/IR/FQATOps.h"
+
+namespace fqat {
+
+/// The model's entry: the root's `forward`, or null.
+MethodOp getEntry(mlir::SymbolTable &symbols);
+
+/// The instance that a symbol names, aliases looked through; null if none.
+ModuleOp lookupInstance(mlir::SymbolTable &symbols, llvm::StringRef symbol);
+
+/// The value of a slot: of a parameter, a buffer or an attribute; else null.
+mlir::Attribute getSlotValue(mlir::Operation *slot);
+
+/// The type of a slot, or null.
+mlir::Type getSlotType(mlir::Operation *slot);
+
+/// Whether the body does nothing and returns nothing: what tracing leaves of an
+/// identity module. It may call other husks.
+bool isHusk(mlir::SymbolTable &symbols, MethodOp method);
+
+/// Whether an instance is an out_nop by its name (`name`, with an optional
+/// underscore and number) or its class (`OutNop`).
+bool isOutNop(ModuleOp instance, llvm::StringRef name);
+
+} // namespace fqat
+
+#endif // FQAT_SUPPORT_MODEL_H

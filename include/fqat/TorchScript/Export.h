@@ -1,0 +1,30 @@
+//===- Export.h - From the fqat dialect to a TorchScript file -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_TORCHSCRIPT_EXPORT_H
+#define FQAT_TORCHSCRIPT_EXPORT_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/raw_ostream.h"
+
+namespace fqat {
+
+/// Writes a model as a TorchScript file. The bytes depend on the model alone,
+/// not on a file name or the time.
+///
+/// On failure an error is emitted at the op that cannot be written; what `os`
+/// got by then is useless. Nothing is thrown.
+llvm::LogicalResult exportTorchScript(mlir::ModuleOp model,
+                                      llvm::raw_ostream &os);
+
+/// The version of libtorch that the program runs with.
+llvm::StringRef getTorchVersion();
+
+} // namespace fqat
+
+#endif // FQAT_TORCHSCRIPT_EXPORT_H

@@ -1,0 +1,166 @@
+//===- FQATDialect.cpp - The fqat dialect -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/IR/FQATDialect.h"
+#include "fqat/IR/FQATOps.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+static OptionalParseResult
+generatedTypeParser(AsmParser &parser, StringRef *mnemonic, Type &value);
+static LogicalResult generatedTypePrinter(Type def, AsmPrinter &printer);
+
+/// Parses a type of the dialect without its `!fqat.` prefix, or any type with
+/// its prefix.
+static ParseResult parseShortType(AsmParser &parser, Type &type) {
+  return parser.parseCustomTypeWithFallback(type, [&](Type &result) {
+    StringRef mnemonic;
+    llvm::SMLoc loc = parser.getCurrentLocation();
+    OptionalParseResult parsed = generatedTypeParser(parser, &mnemonic, result);
+    if (parsed.has_value())
+      return *parsed;
+    return ParseResult(parser.emitError(loc)
+                       << "unknown fqat type '" << mnemonic << "'");
+  });
+}
+
+static void printShortType(AsmPrinter &printer, Type type) {
+  if (isa<fqat::FQATDialect>(type.getDialect()) &&
+      succeeded(generatedTypePrinter(type, printer)))
+    return;
+  printer << type;
+}
+
+static ParseResult parseShortTypes(AsmParser &parser,
+                                   SmallVectorImpl<Type> &types) {
+  if (parser.parseOptionalKeyword("empty").succeeded())
+    return success();
+  return parser.parseCommaSeparatedList(
+      [&] { return parseShortType(parser, types.emplace_back()); });
+}
+
+static void printShortTypes(AsmPrinter &printer, ArrayRef<Type> types) {
+  if (types.empty())
+    printer << "empty";
+  llvm::interleaveComma(types, printer,
+                        [&](Type type) { printShortType(printer, type); });
+}
+
+#include "fqat/IR/FQATDialect.cpp.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "fqat/IR/FQATTypes.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "fqat/IR/FQATAttrs.cpp.inc"
+
+namespace fqat {
+
+void FQATDialect::registerTypes() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "fqat/IR/FQATTypes.cpp.inc"
+      >();
+}
+
+void FQATDialect::registerAttributes() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "fqat/IR/FQATAttrs.cpp.inc"
+      >();
+}
+
+void FQATDialect::initialize() {
+  registerTypes();
+  registerAttributes();
+  addOperations<
+#define GET_OP_LIST
+#include "fqat/IR/FQATOps.cpp.inc"
+      >();
+}
+
+LogicalResult TensorAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 FlatSymbolRefAttr storage, StringRef dtype,
+                                 ArrayRef<int64_t> sizes,
+                                 ArrayRef<int64_t> strides, int64_t offset,
+                                 bool requiresGrad, int64_t identity) {
+  if (sizes.size() != strides.size())
+    return emitError() << "tensor has " << sizes.size() << " sizes but "
+                       << strides.size() << " strides";
+  if (offset < 0 || llvm::any_of(sizes, [](int64_t n) { return n < 0; }))
+    return emitError() << "tensor has a negative offset or size";
+  return success();
+}
+
+Attribute TensorAttr::parse(AsmParser &parser, Type) {
+  FlatSymbolRefAttr storage;
+  std::string dtype;
+  SmallVector<int64_t> sizes, strides;
+  int64_t offset = 0, identity = 0;
+  bool requiresGrad = false;
+  auto parseInts = [&](SmallVectorImpl<int64_t> &values) {
+    return parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&] {
+      return parser.parseInteger(values.emplace_back());
+    });
+  };
+  llvm::SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseLess() || parser.parseAttribute(storage) ||
+      parser.parseComma() || parser.parseKeywordOrString(&dtype) ||
+      parser.parseComma() || parseInts(sizes) || parser.parseComma() ||
+      parseInts(strides))
+    return {};
+  while (succeeded(parser.parseOptionalComma())) {
+    StringRef key;
+    if (parser.parseKeyword(&key))
+      return {};
+    if (key == "requires_grad") {
+      requiresGrad = true;
+      continue;
+    }
+    if (key != "offset" && key != "identity") {
+      parser.emitError(loc) << "unknown tensor property '" << key << "'";
+      return {};
+    }
+    if (parser.parseEqual() ||
+        parser.parseInteger(key == "offset" ? offset : identity))
+      return {};
+  }
+  if (parser.parseGreater())
+    return {};
+  return getChecked([&] { return parser.emitError(loc); }, parser.getContext(),
+                    storage, dtype, sizes, strides, offset, requiresGrad,
+                    identity);
+}
+
+void TensorAttr::print(AsmPrinter &printer) const {
+  printer << '<' << getStorage() << ", ";
+  printer.printKeywordOrString(getDtype());
+  printer << ", [";
+  llvm::interleaveComma(getSizes(), printer);
+  printer << "], [";
+  llvm::interleaveComma(getStrides(), printer);
+  printer << ']';
+  if (getOffset() != 0)
+    printer << ", offset = " << getOffset();
+  if (getRequiresGrad())
+    printer << ", requires_grad";
+  if (getIdentity() != 0)
+    printer << ", identity = " << getIdentity();
+  printer << '>';
+}
+
+TensorAttr TensorAttr::cloneWithStorage(FlatSymbolRefAttr storage) const {
+  return get(getContext(), storage, getDtype(), getSizes(), getStrides(),
+             getOffset(), getRequiresGrad(), /*identity=*/0);
+}
+
+} // namespace fqat

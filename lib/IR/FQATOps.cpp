@@ -1,0 +1,407 @@
+//===- FQATOps.cpp - The ops of the fqat dialect -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/IR/FQATOps.h"
+#include "fqat/IR/Paths.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/FunctionImplementation.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace fqat {
+
+//===----------------------------------------------------------------------===//
+// Helpers
+//===----------------------------------------------------------------------===//
+
+/// Names the results of an op after the names that its location carries: those
+/// that the values had in TorchScript.
+static void setNamesFromLocation(Operation *op, OpAsmSetValueNameFn setNameFn) {
+  if (op->getNumResults() == 0)
+    return;
+  if (auto name = dyn_cast<NameLoc>(op->getLoc())) {
+    SmallVector<StringRef> names;
+    name.getName().getValue().split(names, ',');
+    if (names.size() == op->getNumResults())
+      for (auto [result, n] : llvm::zip(op->getResults(), names))
+        if (!n.empty())
+          setNameFn(result, n);
+  }
+}
+
+/// The op that a symbol of the model names, or null.
+template <typename OpTy = Operation *>
+static OpTy lookup(SymbolTableCollection &symbolTable, Operation *from,
+                   FlatSymbolRefAttr symbol) {
+  return symbolTable.lookupNearestSymbolFrom<OpTy>(from, symbol);
+}
+
+//===----------------------------------------------------------------------===//
+// The object graph
+//===----------------------------------------------------------------------===//
+
+std::string ModuleOp::getMemberSymbol(StringRef name) {
+  return joinPath(getSymName(), name);
+}
+
+LogicalResult ModuleOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (!isRoot()) {
+    StringRef parent = splitPath(getSymName()).first;
+    if (!lookup<ModuleOp>(symbolTable, *this,
+                          FlatSymbolRefAttr::get(getContext(), parent)))
+      return emitOpError("lies below '") << parent << "', which is no instance";
+  }
+  for (auto slot : getSlots().getAsRange<StringAttr>()) {
+    auto symbol =
+        FlatSymbolRefAttr::get(getContext(), getMemberSymbol(slot.getValue()));
+    Operation *member = lookup(symbolTable, *this, symbol);
+    if (!isa_and_nonnull<ModuleOp, AliasOp, ParameterOp, BufferOp, AttributeOp>(
+            member))
+      return emitOpError("declares the slot ")
+             << slot << ", but '" << symbol.getValue() << "' is not defined";
+  }
+  return success();
+}
+
+LogicalResult AliasOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (!lookup<ModuleOp>(symbolTable, *this, getTargetAttr()))
+    return emitOpError("refers to '")
+           << getTarget() << "', which is no instance";
+  return success();
+}
+
+LogicalResult StorageOp::verify() {
+  auto type = dyn_cast<RankedTensorType>(getBytes().getShapedType());
+  if (!type || type.getRank() != 1 || !type.getElementType().isInteger(8))
+    return emitOpError("holds ")
+           << getBytes().getShapedType() << " instead of a vector of bytes";
+  return success();
+}
+
+template <typename SlotOpTy>
+static LogicalResult verifySlot(SlotOpTy op,
+                                SymbolTableCollection &symbolTable) {
+  auto tensor = dyn_cast<TensorAttr>(op.getValue());
+  if (tensor) {
+    auto storage = lookup<StorageOp>(symbolTable, op, tensor.getStorage());
+    if (!storage)
+      return op.emitOpError("views '")
+             << tensor.getStorage().getValue() << "', which is no storage";
+  }
+  StringRef parent = splitPath(op.getSymName()).first;
+  if (!lookup<ModuleOp>(symbolTable, op,
+                        FlatSymbolRefAttr::get(op.getContext(), parent)))
+    return op.emitOpError("lies below '")
+           << parent << "', which is no instance";
+  return success();
+}
+
+LogicalResult
+ParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  return verifySlot(*this, symbolTable);
+}
+LogicalResult BufferOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  return verifySlot(*this, symbolTable);
+}
+LogicalResult
+AttributeOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  return verifySlot(*this, symbolTable);
+}
+
+//===----------------------------------------------------------------------===//
+// Methods and calls
+//===----------------------------------------------------------------------===//
+
+StringRef MethodOp::getMethodName() { return splitPath(getSymName()).second; }
+
+StringRef MethodOp::getArgName(unsigned index) {
+  auto name = getArgAttrOfType<StringAttr>(index, FQATDialect::kArgNameAttr);
+  return name ? name.getValue() : StringRef();
+}
+
+void MethodOp::getAsmBlockArgumentNames(Region &region,
+                                        OpAsmSetValueNameFn setNameFn) {
+  for (BlockArgument arg : region.getArguments())
+    if (StringRef name = getArgName(arg.getArgNumber()); !name.empty())
+      setNameFn(arg, name);
+}
+
+ParseResult MethodOp::parse(OpAsmParser &parser, OperationState &result) {
+  auto buildFunctionType =
+      [](Builder &builder, ArrayRef<Type> inputs, ArrayRef<Type> results,
+         function_interface_impl::VariadicFlag,
+         std::string &) { return builder.getFunctionType(inputs, results); };
+  return function_interface_impl::parseFunctionOp(
+      parser, result, /*allowVariadic=*/false,
+      getFunctionTypeAttrName(result.name), buildFunctionType,
+      getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
+}
+
+void MethodOp::print(OpAsmPrinter &printer) {
+  function_interface_impl::printFunctionOp(
+      printer, *this, /*isVariadic=*/false, getFunctionTypeAttrName(),
+      getArgAttrsAttrName(), getResAttrsAttrName());
+}
+
+LogicalResult MethodOp::verify() {
+  if (getBody().empty())
+    return emitOpError("has no body");
+  if (splitPath(getSymName()).first != getInstance())
+    return emitOpError("is no member of its instance '")
+           << getInstance() << "'";
+  return success();
+}
+
+LogicalResult MethodOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (!lookup<ModuleOp>(symbolTable, *this, getInstanceAttr()))
+    return emitOpError("belongs to '")
+           << getInstance() << "', which is no instance";
+  return success();
+}
+
+LogicalResult ReturnOp::verify() {
+  auto method = cast<MethodOp>((*this)->getParentOp());
+  if (getOperandTypes() != TypeRange(method.getResultTypes()))
+    return emitOpError("returns other types than its method declares");
+  return success();
+}
+
+void CallOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+
+CallInterfaceCallable CallOp::getCallableForCallee() { return getCalleeAttr(); }
+
+void CallOp::setCalleeFromCallable(CallInterfaceCallable callee) {
+  setCalleeAttr(cast<FlatSymbolRefAttr>(cast<SymbolRefAttr>(callee)));
+}
+
+Operation::operand_range CallOp::getArgOperands() { return getArguments(); }
+
+MutableOperandRange CallOp::getArgOperandsMutable() {
+  return getArgumentsMutable();
+}
+
+LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  auto method = lookup<MethodOp>(symbolTable, *this, getCalleeAttr());
+  if (!method)
+    return emitOpError("calls '") << getCallee() << "', which is no method";
+  if (TypeRange(method.getArgumentTypes()) != getArguments().getTypes() ||
+      TypeRange(method.getResultTypes()) != getResultTypes()) {
+    InFlightDiagnostic diag = emitOpError("does not match the signature of '")
+                              << getCallee() << "'";
+    diag.attachNote(method.getLoc()) << "the method is here";
+    return diag;
+  }
+  return success();
+}
+
+void OutNopOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+
+LogicalResult OutNopOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (!lookup<ModuleOp>(symbolTable, *this, getInstanceAttr()))
+    return emitOpError("calls '") << getInstance() << "', which is no instance";
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Bodies
+//===----------------------------------------------------------------------===//
+
+void GetOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNameFn(getResult(), splitPath(getSlot()).second);
+}
+
+LogicalResult GetOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  Operation *slot = lookup(symbolTable, *this, getSlotAttr());
+  Type type;
+  if (auto op = dyn_cast_or_null<ParameterOp>(slot))
+    type = op.getType();
+  else if (auto op = dyn_cast_or_null<BufferOp>(slot))
+    type = op.getType();
+  else if (auto op = dyn_cast_or_null<AttributeOp>(slot))
+    type = op.getType();
+  else
+    return emitOpError("reads '") << getSlot() << "', which is no slot";
+  if (type != getResult().getType())
+    return emitOpError("reads a slot of type ") << type;
+  return success();
+}
+
+void ConstantOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  Attribute value = getValue();
+  if (isa<UnitAttr>(value))
+    return setNameFn(getResult(), "none");
+  if (auto b = dyn_cast<BoolAttr>(value))
+    return setNameFn(getResult(), b.getValue() ? "true" : "false");
+  if (auto i = dyn_cast<IntegerAttr>(value); i && !i.getValue().isNegative())
+    return setNameFn(getResult(), "int" + std::to_string(i.getInt()));
+  if (isa<IntegerAttr>(value))
+    return setNameFn(getResult(), "int");
+  if (isa<FloatAttr>(value))
+    return setNameFn(getResult(), "float");
+  if (isa<StringAttr>(value))
+    return setNameFn(getResult(), "str");
+  setNameFn(getResult(), "cst");
+}
+
+/// The type of a constant, or null if no constant has such a value.
+static Type getConstantType(Attribute value) {
+  MLIRContext *context = value.getContext();
+  if (isa<UnitAttr>(value))
+    return NoneType::get(context);
+  if (isa<BoolAttr>(value))
+    return BoolType::get(context);
+  if (auto i = dyn_cast<IntegerAttr>(value); i && i.getType().isInteger(64))
+    return IntType::get(context);
+  if (auto f = dyn_cast<FloatAttr>(value); f && f.getType().isF64())
+    return FloatType::get(context);
+  if (isa<StringAttr>(value))
+    return StrType::get(context);
+  if (isa<DeviceAttr>(value))
+    return DeviceType::get(context);
+  if (isa<TensorAttr>(value))
+    return TensorType::get(context);
+  return {};
+}
+
+LogicalResult
+ConstantOp::inferReturnTypes(MLIRContext *context,
+                             std::optional<Location> location, Adaptor adaptor,
+                             SmallVectorImpl<Type> &inferredReturnTypes) {
+  Type type = getConstantType(adaptor.getValue());
+  if (!type)
+    return emitOptionalError(location, "no constant has the value ",
+                             adaptor.getValue());
+  inferredReturnTypes.push_back(type);
+  return success();
+}
+
+LogicalResult ConstantOp::verify() {
+  if (getResult().getType() != getConstantType(getValue()))
+    return emitOpError("has a type that does not fit its value");
+  return success();
+}
+
+OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValue(); }
+
+template <typename OpTy>
+static void
+getAllocationEffects(OpTy op,
+                     SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  // Each run makes a new, mutable object: two of them must not become one.
+  effects.emplace_back(MemoryEffects::Allocate::get(),
+                       cast<OpResult>(op.getResult()));
+}
+
+void TupleOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+void TupleOp::getEffects(
+    SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {}
+LogicalResult TupleOp::verify() {
+  if (!isa<TupleType, ObjectType>(getResult().getType()))
+    return emitOpError("makes no tuple");
+  return success();
+}
+
+void ListOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+void ListOp::getEffects(
+    SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  getAllocationEffects(*this, effects);
+}
+LogicalResult ListOp::verify() {
+  if (!isa<ListType>(getResult().getType()))
+    return emitOpError("makes no list");
+  return success();
+}
+
+void DictOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+void DictOp::getEffects(
+    SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  getAllocationEffects(*this, effects);
+}
+LogicalResult DictOp::verify() {
+  if (!isa<DictType>(getResult().getType()))
+    return emitOpError("makes no dict");
+  if (getElements().size() % 2 != 0)
+    return emitOpError("has a key without a value");
+  return success();
+}
+
+void UnpackOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+LogicalResult UnpackOp::verify() {
+  Type type = getAggregate().getType();
+  if (auto tuple = dyn_cast<TupleType>(type)) {
+    if (TypeRange(tuple.getElementTypes()) != getResultTypes())
+      return emitOpError("has other results than the tuple has elements");
+    return success();
+  }
+  if (!isa<ListType, ObjectType>(type))
+    return emitOpError("takes apart what is neither tuple nor list");
+  return success();
+}
+
+void OperatorOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+
+void OperatorOp::getEffects(
+    SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  for (OpOperand &operand : getOperation()->getOpOperands()) {
+    if (!isa<TensorType, ListType, DictType>(operand.get().getType()))
+      continue;
+    effects.emplace_back(MemoryEffects::Read::get(), &operand);
+    if (isWritten(operand.getOperandNumber()))
+      effects.emplace_back(MemoryEffects::Write::get(), &operand);
+  }
+  for (OpResult result : getOperation()->getResults())
+    if (isa<TensorType, ListType, DictType>(result.getType()))
+      effects.emplace_back(MemoryEffects::Allocate::get(), result);
+  // The state of the random generator, and the world outside, are written.
+  if (getRandom() || getEffects()) {
+    effects.emplace_back(MemoryEffects::Read::get());
+    effects.emplace_back(MemoryEffects::Write::get());
+  }
+}
+
+LogicalResult OperatorOp::verify() {
+  if (!getName().contains("::"))
+    return emitOpError("name '") << getName() << "' has no namespace";
+  if (auto writes = getWrites())
+    for (int64_t index : *writes)
+      if (index < 0 || index >= int64_t(getNumOperands()))
+        return emitOpError("writes operand ")
+               << index << ", which is not there";
+  if (auto aliases = getAliases()) {
+    if (aliases->size() != getNumResults())
+      return emitOpError("has ") << getNumResults() << " results but "
+                                 << aliases->size() << " aliases";
+    for (int64_t index : *aliases)
+      if (index < -1 || index >= int64_t(getNumOperands()))
+        return emitOpError("aliases operand ")
+               << index << ", which is not there";
+  }
+  return success();
+}
+
+} // namespace fqat
+
+#define GET_OP_CLASSES
+#include "fqat/IR/FQATOps.cpp.inc"

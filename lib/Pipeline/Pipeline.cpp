@@ -1,0 +1,94 @@
+//===- Pipeline.cpp - Fix and check as ordered passes -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/Pipeline/Pipeline.h"
+#include "fqat/Transforms/Passes.h"
+
+#include "mlir/Pass/PassRegistry.h"
+
+using namespace mlir;
+
+namespace fqat {
+
+template <typename OptionsT>
+static OptionsT makeAnchorOptions(const PipelineOptions &options) {
+  OptionsT result;
+  result.anchors.assign(options.anchors.begin(), options.anchors.end());
+  result.exclude.assign(options.exclude.begin(), options.exclude.end());
+  result.nopName = options.nopName;
+  return result;
+}
+
+void buildFixPipeline(OpPassManager &manager, const PipelineOptions &options) {
+  // Husks first: their calls are no calls. Copies next, so that every value has
+  // one place; then the nops, and what must stand behind them.
+  manager.addPass(createCanonicalizeEntryPass());
+  manager.addPass(createLowerListPass());
+  manager.addPass(createCloneSharedModulesPass(
+      CloneSharedModulesPassOptions{options.cloneParams}));
+  manager.addPass(createInsertOutNopPass(
+      makeAnchorOptions<InsertOutNopPassOptions>(options)));
+  manager.addPass(
+      createHoistTailPass(makeAnchorOptions<HoistTailPassOptions>(options)));
+  buildCheckPipeline(manager, options);
+}
+
+void buildCheckPipeline(OpPassManager &manager,
+                        const PipelineOptions &options) {
+  manager.addPass(
+      createCheckPass(makeAnchorOptions<CheckPassOptions>(options)));
+}
+
+namespace {
+struct CountReader : public PassWrapper<CountReader, OperationPass<>> {
+  explicit CountReader(ChangeCounts &counts) : counts(&counts) {}
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CountReader)
+  StringRef getName() const override { return "CountReader"; }
+
+  void runOnOperation() override {
+    *counts = getAnalysis<ChangeCounts>();
+    markAllAnalysesPreserved();
+  }
+
+  ChangeCounts *counts;
+};
+
+/// The same options on the command line of fqat-mlir-opt.
+struct FixOptions : public PassPipelineOptions<FixOptions> {
+  ListOption<std::string> anchors{*this, "anchors",
+                                  llvm::cl::desc("conv, linear")};
+  ListOption<std::string> exclude{*this, "exclude",
+                                  llvm::cl::desc("Globs of instances")};
+  Option<std::string> nopName{*this, "nop-name",
+                              llvm::cl::desc("Attribute name of an out_nop"),
+                              llvm::cl::init("out_nop")};
+  Option<std::string> cloneParams{*this, "clone-params",
+                                  llvm::cl::desc("copy or share"),
+                                  llvm::cl::init("copy")};
+};
+} // namespace
+
+void addCountReader(OpPassManager &manager, ChangeCounts &counts) {
+  manager.addPass(std::make_unique<CountReader>(counts));
+}
+
+void registerPipelines() {
+  registerFQATPasses();
+  PassPipelineRegistration<FixOptions>(
+      "fqat-fix", "Make a model obey the rules",
+      [](OpPassManager &manager, const FixOptions &options) {
+        PipelineOptions result;
+        result.anchors.assign(options.anchors.begin(), options.anchors.end());
+        result.exclude.assign(options.exclude.begin(), options.exclude.end());
+        result.nopName = options.nopName;
+        result.cloneParams = options.cloneParams;
+        buildFixPipeline(manager, result);
+      });
+}
+
+} // namespace fqat

@@ -1,0 +1,341 @@
+//===- Hierarchy.cpp - Edits of the module tree -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/Support/Hierarchy.h"
+#include "fqat/IR/Paths.h"
+#include "fqat/Support/Locations.h"
+#include "fqat/Support/Model.h"
+
+#include "mlir/IR/AttrTypeSubElements.h"
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace fqat {
+
+Hierarchy::Hierarchy(mlir::ModuleOp model) : model(model), symbols(model) {
+  for (Operation &op : *model.getBody()) {
+    numStorages += isa<StorageOp>(op);
+    if (auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(&op)))
+      lastIdentity = std::max(lastIdentity, tensor.getIdentity());
+  }
+}
+
+SmallVector<MethodOp> Hierarchy::getMethods(ModuleOp instance) {
+  SmallVector<MethodOp> methods;
+  for (auto method : model.getOps<MethodOp>())
+    if (method.getInstance() == instance.getSymName())
+      methods.push_back(method);
+  return methods;
+}
+
+SmallVector<Operation *> Hierarchy::getMembers(ModuleOp instance) {
+  SmallVector<Operation *> members;
+  for (auto slot : instance.getSlots().getAsRange<StringAttr>())
+    members.push_back(
+        symbols.lookup(instance.getMemberSymbol(slot.getValue())));
+  return members;
+}
+
+SmallVector<ModuleOp> Hierarchy::getSubtree(ModuleOp instance) {
+  SmallVector<ModuleOp> result = {instance};
+  for (size_t i = 0; i != result.size(); ++i)
+    for (Operation *member : getMembers(result[i]))
+      if (auto child = dyn_cast<ModuleOp>(member))
+        result.push_back(child);
+  return result;
+}
+
+/// Whether TorchScript's parser takes `name` as an attribute's name: it refuses
+/// Python's keywords, and a value called torch hides torch's operators.
+static bool isLoadableName(StringRef name) {
+  static const llvm::StringSet<> reserved = {
+      "False",  "None",   "True",    "and",      "as",       "assert", "async",
+      "await",  "break",  "class",   "continue", "def",      "del",    "elif",
+      "else",   "except", "finally", "for",      "from",     "global", "if",
+      "import", "in",     "is",      "lambda",   "nonlocal", "not",    "or",
+      "pass",   "raise",  "return",  "try",      "while",    "with",   "yield",
+      "print",  "torch",  "inf",     "nan",      "self"};
+  return !name.empty() && !reserved.contains(name) &&
+         llvm::all_of(name,
+                      [](unsigned char c) { return c > ' ' && c < 0x7f; });
+}
+
+std::string Hierarchy::getFreshName(ModuleOp parent, StringRef base,
+                                    bool numbered) {
+  auto isFree = [&](StringRef name) {
+    return isLoadableName(name) &&
+           !symbols.lookup(parent.getMemberSymbol(name));
+  };
+  if (!numbered && isFree(base))
+    return base.str();
+  std::string stem = base.str();
+  if (!stem.empty() && llvm::isDigit(stem.back()))
+    stem += '_';
+  for (unsigned i = 1;; ++i) {
+    std::string name = stem + std::to_string(i);
+    if (isFree(name))
+      return name;
+  }
+}
+
+/// Appends a slot's name to an instance.
+static void addSlotName(ModuleOp instance, StringRef name) {
+  SmallVector<Attribute> slots(instance.getSlots().begin(),
+                               instance.getSlots().end());
+  slots.push_back(StringAttr::get(instance.getContext(), name));
+  instance.setSlotsAttr(ArrayAttr::get(instance.getContext(), slots));
+}
+
+ModuleOp Hierarchy::addChild(ModuleOp parent, StringRef name,
+                             StringRef className, Location loc) {
+  OpBuilder builder(parent->getContext());
+  std::string path = parent.getMemberSymbol(name);
+  // New instances follow their parent's last relative.
+  builder.setInsertionPointAfter(getSubtree(parent).back());
+  auto child = ModuleOp::create(
+      builder, loc, path, className,
+      builder.getStrArrayAttr({"training", "_is_full_backward_hook"}));
+  Type boolType = BoolType::get(parent.getContext());
+  auto training = AttributeOp::create(builder, loc, joinPath(path, "training"),
+                                      builder.getBoolAttr(false), boolType);
+  auto hook = AttributeOp::create(
+      builder, loc, joinPath(path, "_is_full_backward_hook"),
+      builder.getUnitAttr(), OptionalType::get(boolType));
+  for (Operation *op :
+       {child.getOperation(), training.getOperation(), hook.getOperation()})
+    symbols.insert(op);
+  addSlotName(parent, name);
+  return child;
+}
+
+/// The same location, marked as that of a copy.
+static Location cloneLoc(Location loc, StringRef path) {
+  return FusedLoc::get(loc.getContext(),
+                       {loc, NameLoc::get(StringAttr::get(
+                                 loc.getContext(), "clone as " + path))});
+}
+
+ModuleOp Hierarchy::cloneSubtree(ModuleOp source, ModuleOp parent,
+                                 StringRef name, bool copyTensors) {
+  std::string from = source.getSymName().str();
+  std::string to = parent.getMemberSymbol(name);
+  OpBuilder builder(model.getContext());
+  builder.setInsertionPointAfter(getSubtree(parent).back());
+  DenseMap<Attribute, Attribute> copies;
+  SmallVector<ModuleOp> clones;
+  for (ModuleOp instance : getSubtree(source)) {
+    SmallVector<Operation *> originals = {instance};
+    for (Operation *member : getMembers(instance))
+      if (!isa<ModuleOp>(member))
+        originals.push_back(member);
+    for (Operation *original : originals) {
+      Operation *copy = builder.clone(*original);
+      copy->setLoc(cloneLoc(original->getLoc(), to));
+      SymbolTable::setSymbolName(
+          copy, rebasePath(SymbolTable::getSymbolName(original).getValue(),
+                           from, to));
+      // An alias to what is copied too points into the copy.
+      if (auto alias = dyn_cast<AliasOp>(copy);
+          alias && isAtOrBelow(alias.getTarget(), from))
+        alias.setTarget(rebasePath(alias.getTarget(), from, to));
+      symbols.insert(copy);
+      if (auto clone = dyn_cast<ModuleOp>(copy))
+        clones.push_back(clone);
+      else if (!copyTensors)
+        // The copy holds the very tensors of the original.
+        shareTensor(original, copy);
+    }
+  }
+  if (copyTensors)
+    for (ModuleOp clone : clones)
+      untie(clone, copies);
+  addSlotName(parent, name);
+  return clones.front();
+}
+
+void Hierarchy::setTensor(Operation *slot, TensorAttr tensor) {
+  TypeSwitch<Operation *>(slot).Case<ParameterOp, BufferOp, AttributeOp>(
+      [&](auto op) { op.setValueAttr(tensor); });
+}
+
+void Hierarchy::shareTensor(Operation *original, Operation *copy) {
+  auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(original));
+  if (!tensor || tensor.getIdentity() != 0)
+    return;
+  tensor = TensorAttr::get(tensor.getContext(), tensor.getStorage(),
+                           tensor.getDtype(), tensor.getSizes(),
+                           tensor.getStrides(), tensor.getOffset(),
+                           tensor.getRequiresGrad(), ++lastIdentity);
+  setTensor(original, tensor);
+  setTensor(copy, tensor);
+}
+
+void Hierarchy::untie(ModuleOp instance,
+                      DenseMap<Attribute, Attribute> &copies) {
+  OpBuilder builder(model.getContext());
+  for (Operation *slot : getMembers(instance)) {
+    auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(slot));
+    if (!tensor)
+      continue;
+    // One tensor object stays one, one storage stays one.
+    Attribute copy = copies.lookup(tensor);
+    if (!copy || tensor.getIdentity() == 0) {
+      Attribute storage = copies.lookup(tensor.getStorage());
+      if (!storage) {
+        auto original =
+            symbols.lookup<StorageOp>(tensor.getStorage().getValue());
+        builder.setInsertionPointAfter(original);
+        auto added = cast<StorageOp>(builder.clone(*original));
+        std::string name;
+        do
+          name = "$s" + std::to_string(numStorages++);
+        while (symbols.lookup(name));
+        added.setSymName(name);
+        symbols.insert(added);
+        storage = FlatSymbolRefAttr::get(model.getContext(), name);
+        copies[tensor.getStorage()] = storage;
+      }
+      copy = TensorAttr::get(
+          tensor.getContext(), cast<FlatSymbolRefAttr>(storage),
+          tensor.getDtype(), tensor.getSizes(), tensor.getStrides(),
+          tensor.getOffset(), tensor.getRequiresGrad(),
+          tensor.getIdentity() == 0 ? 0 : ++lastIdentity);
+      copies[tensor] = copy;
+    }
+    setTensor(slot, cast<TensorAttr>(copy));
+  }
+}
+
+MethodOp Hierarchy::cloneMethod(MethodOp method, StringRef from, StringRef to,
+                                StringRef name) {
+  std::string instance = rebasePath(method.getInstance(), from, to);
+  OpBuilder builder(model.getContext());
+  builder.setInsertionPointAfter(method);
+  auto copy = cast<MethodOp>(builder.clone(*method));
+  copy->setLoc(cloneLoc(method.getLoc(), to));
+  AttrTypeReplacer replacer;
+  replacer.addReplacement([&](FlatSymbolRefAttr symbol) -> Attribute {
+    if (from == FQATDialect::kRootName || !isAtOrBelow(symbol.getValue(), from))
+      return symbol;
+    return FlatSymbolRefAttr::get(symbol.getContext(),
+                                  rebasePath(symbol.getValue(), from, to));
+  });
+  replacer.recursivelyReplaceElementsIn(copy);
+  copy.setInstance(instance);
+  copy.setSymName(joinPath(instance, name));
+  symbols.insert(copy);
+  return copy;
+}
+
+void Hierarchy::renameMethod(MethodOp method, StringRef name) {
+  std::string symbol = joinPath(method.getInstance(), name);
+  if (symbol == method.getSymName())
+    return;
+  assert(!symbols.lookup(symbol) && "a method needs a name of its own");
+  auto attr = StringAttr::get(model.getContext(), symbol);
+  LogicalResult renamed = symbols.rename(method, attr);
+  assert(succeeded(renamed) && "the model is the symbols' only scope");
+  (void)renamed;
+}
+
+void Hierarchy::eraseMethod(MethodOp method) { symbols.erase(method); }
+
+void Hierarchy::makeForward(MethodOp method) {
+  std::string name = method.getMethodName().str();
+  if (name == "forward")
+    return;
+  auto other =
+      symbols.lookup<MethodOp>(joinPath(method.getInstance(), "forward"));
+  if (other)
+    renameMethod(other, "$renaming");
+  renameMethod(method, "forward");
+  if (other)
+    renameMethod(other, name);
+}
+
+CallOp rebuildCall(CallOp call, ValueRange arguments, TypeRange resultTypes,
+                   ArrayRef<std::optional<unsigned>> kept) {
+  OpBuilder builder(call);
+  auto rebuilt = CallOp::create(builder, call.getLoc(), call.getCalleeAttr(),
+                                resultTypes, arguments);
+  // Names belong to results: carry those that stay.
+  if (auto name = dyn_cast<NameLoc>(call.getLoc());
+      name && stripNames(call.getLoc()) != call.getLoc()) {
+    SmallVector<StringRef> names;
+    name.getName().getValue().split(names, ',');
+    SmallVector<StringRef> newNames(resultTypes.size());
+    bool any = false;
+    if (names.size() == call.getNumResults())
+      for (auto [i, index] : llvm::enumerate(kept))
+        if (index) {
+          newNames[*index] = names[i];
+          any |= !names[i].empty();
+        }
+    rebuilt->setLoc(
+        withNames(call.getLoc(), any ? llvm::join(newNames, ",") : ""));
+  }
+  for (auto [i, index] : llvm::enumerate(kept))
+    if (index)
+      call.getResult(i).replaceAllUsesWith(rebuilt.getResult(*index));
+  assert(call.use_empty() && "a result that goes must have no uses");
+  call.erase();
+  return rebuilt;
+}
+
+void pruneSignature(SymbolTable &symbols, MethodOp method) {
+  if (method.isExported())
+    return;
+  auto uses = symbols.getSymbolUses(method.getSymNameAttr(),
+                                    cast<mlir::ModuleOp>(symbols.getOp()));
+  if (!uses || uses->empty())
+    return;
+  SmallVector<CallOp> calls;
+  for (SymbolTable::SymbolUse use : *uses)
+    calls.push_back(cast<CallOp>(use.getUser()));
+
+  llvm::BitVector deadResults(method.getNumResults());
+  for (unsigned i = 0; i != method.getNumResults(); ++i)
+    if (llvm::all_of(
+            calls, [&](CallOp call) { return call.getResult(i).use_empty(); }))
+      deadResults.set(i);
+  auto ret = cast<ReturnOp>(method.getBody().front().getTerminator());
+  SmallVector<Value> returned;
+  for (auto [i, operand] : llvm::enumerate(ret.getOperands()))
+    if (!deadResults.test(i))
+      returned.push_back(operand);
+  ret->setOperands(returned);
+  llvm::BitVector deadArguments(method.getNumArguments());
+  for (BlockArgument argument : method.getArguments())
+    if (argument.use_empty())
+      deadArguments.set(argument.getArgNumber());
+  if (deadResults.none() && deadArguments.none())
+    return;
+  [[maybe_unused]] LogicalResult erasedResults =
+      method.eraseResults(deadResults);
+  [[maybe_unused]] LogicalResult erasedArguments =
+      method.eraseArguments(deadArguments);
+  assert(succeeded(erasedResults) && succeeded(erasedArguments));
+  for (CallOp call : calls) {
+    SmallVector<Value> arguments;
+    for (auto [i, argument] : llvm::enumerate(call.getArguments()))
+      if (!deadArguments.test(i))
+        arguments.push_back(argument);
+    SmallVector<std::optional<unsigned>> kept;
+    unsigned next = 0;
+    for (unsigned i = 0; i != call.getNumResults(); ++i)
+      kept.push_back(deadResults.test(i) ? std::nullopt
+                                         : std::optional<unsigned>(next++));
+    rebuildCall(call, arguments, method.getResultTypes(), kept);
+  }
+}
+
+} // namespace fqat

@@ -1,0 +1,34 @@
+//===- Types.h - Types of TorchScript and of the fqat dialect -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_LIB_TORCHSCRIPT_TYPES_H
+#define FQAT_LIB_TORCHSCRIPT_TYPES_H
+
+#include "mlir/IR/Types.h"
+#include "llvm/ADT/StringRef.h"
+#include <ATen/core/jit_type.h>
+
+namespace fqat {
+
+/// The dialect's type for one of TorchScript. Refinements that a graph carries
+/// (sizes, dtype) are dropped: TorchScript does not write them either.
+mlir::Type convertType(const c10::TypePtr &type, mlir::MLIRContext *context);
+
+/// TorchScript's type for one of the dialect, or null if it is not known
+/// (`object<...>`).
+c10::TypePtr convertType(mlir::Type type);
+
+/// Torch's name of an element type, `float32`; empty if it has none.
+llvm::StringRef getDtypeName(c10::ScalarType type);
+
+/// The inverse of `getDtypeName`.
+std::optional<c10::ScalarType> getDtype(llvm::StringRef name);
+
+} // namespace fqat
+
+#endif // FQAT_LIB_TORCHSCRIPT_TYPES_H

@@ -1,0 +1,67 @@
+//===- CanonicalizeEntry.cpp - R5: entry methods and husks -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+//   fqat.call @act.forward() : () -> ()          // a husk: goes
+//   %y = fqat.call @conv.forward2(%x)            // becomes @conv.forward
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/Analysis/CallTree.h"
+#include "fqat/Support/Hierarchy.h"
+#include "fqat/Support/Model.h"
+#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace fqat {
+
+#define GEN_PASS_DEF_CANONICALIZEENTRYPASS
+#include "fqat/Transforms/Passes.h.inc"
+
+namespace {
+struct CanonicalizeEntry
+    : public impl::CanonicalizeEntryPassBase<CanonicalizeEntry> {
+  void runOnOperation() final;
+};
+} // namespace
+
+void CanonicalizeEntry::runOnOperation() {
+  Hierarchy hierarchy(getOperation());
+  SymbolTable &symbols = hierarchy.getSymbols();
+
+  SmallVector<CallOp> husks;
+  getOperation().walk([&](CallOp call) {
+    if (isHusk(symbols, symbols.lookup<MethodOp>(call.getCallee())))
+      husks.push_back(call);
+  });
+  for (CallOp call : husks)
+    call.erase();
+  ChangeCounts &counts = getAnalysis<ChangeCounts>();
+  counts.husksRemoved += husks.size();
+  numHusks += husks.size();
+
+  FailureOr<CallTree> tree = CallTree::compute(getOperation(), symbols);
+  if (failed(tree))
+    return signalPassFailure();
+  bool changed = !husks.empty();
+  // An instance that is called more often has no one entry: R4 comes first.
+  for (auto &[instance, calls] : tree->getCalls()) {
+    MethodOp method = tree->getNodes()[calls.front()].method;
+    if (calls.size() != 1 || method.getMethodName() == "forward")
+      continue;
+    hierarchy.makeForward(method);
+    changed = true;
+    ++numRenamed;
+    ++counts.methodsRenamed;
+  }
+  if (!changed)
+    markAllAnalysesPreserved();
+}
+
+} // namespace fqat

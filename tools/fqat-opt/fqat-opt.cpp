@@ -1,0 +1,400 @@
+//===- fqat-opt.cpp - Fixes TorchScript models for fixed-point training -*- C++
+//-*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/Analysis/Trace.h"
+#include "fqat/IR/FQATOps.h"
+#include "fqat/Pipeline/Pipeline.h"
+#include "fqat/Support/Locations.h"
+#include "fqat/TorchScript/Export.h"
+#include "fqat/TorchScript/Import.h"
+
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
+#include "llvm/Support/raw_ostream.h"
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <unistd.h>
+
+using namespace mlir;
+using fqat::ChangeCounts;
+using fqat::PipelineOptions;
+
+namespace {
+
+/// What the program returns to its caller.
+enum ExitCode : int {
+  Done = 0,
+  Found = 1,
+  Unusable = 2,
+  NotMet = 3,
+  Internal = 70,
+};
+
+enum class Emit { TorchScript, MLIR, None };
+
+struct Options {
+  std::vector<std::string> inputs;
+  std::string output;
+  bool check = false;
+  bool quiet = false;
+  bool verbose = false;
+  bool elideWeights = false;
+  std::optional<Emit> emit;
+  std::string passPipeline;
+  PipelineOptions pipeline;
+};
+
+/// Seconds since the last question.
+class Clock {
+public:
+  double lap() {
+    auto now = std::chrono::steady_clock::now();
+    std::chrono::duration<double> elapsed = now - last;
+    last = now;
+    return elapsed.count();
+  }
+
+private:
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+};
+
+/// Prints diagnostics as compilers do: `FILE:LINE: error: what`.
+class DiagnosticPrinter {
+public:
+  explicit DiagnosticPrinter(MLIRContext *context)
+      : handler(context, [this](Diagnostic &diag) {
+          print(diag);
+          return success();
+        }) {}
+
+private:
+  static void printLine(Location loc, StringRef kind, const Twine &message) {
+    if (FileLineColLoc position = fqat::getPosition(loc)) {
+      llvm::errs() << position.getFilename().getValue();
+      if (position.getLine() != 0)
+        llvm::errs() << ':' << position.getLine();
+      llvm::errs() << ": ";
+    }
+    llvm::errs() << kind << ": " << message << '\n';
+  }
+
+  static void print(Diagnostic &diag) {
+    StringRef kind = diag.getSeverity() == DiagnosticSeverity::Error ? "error"
+                     : diag.getSeverity() == DiagnosticSeverity::Warning
+                         ? "warning"
+                         : "note";
+    printLine(diag.getLocation(), kind, diag.str());
+    for (Diagnostic &note : diag.getNotes())
+      printLine(note.getLocation(), "note", note.str());
+  }
+
+  ScopedDiagnosticHandler handler;
+};
+
+/// Fixes or checks one file.
+class Driver {
+public:
+  Driver(const Options &options, MLIRContext &context)
+      : options(options), context(context) {}
+
+  ExitCode run(const std::string &input);
+
+private:
+  OwningOpRef<mlir::ModuleOp> read(const std::string &input);
+  ExitCode runPasses(mlir::ModuleOp model, ChangeCounts &counts);
+  ExitCode write(mlir::ModuleOp model, StringRef output);
+  ExitCode writeTo(mlir::ModuleOp model, raw_ostream &os);
+  std::string getOutput(StringRef input) const;
+  Emit getEmit() const;
+  void summarise(StringRef input, StringRef output, const ChangeCounts &counts,
+                 double seconds);
+
+  const Options &options;
+  MLIRContext &context;
+};
+
+} // namespace
+
+static ExitCode fail(StringRef subject, const Twine &message) {
+  llvm::errs() << subject << ": error: " << message << '\n';
+  return Unusable;
+}
+
+OwningOpRef<mlir::ModuleOp> Driver::read(const std::string &input) {
+  StringRef extension = llvm::sys::path::extension(input);
+  if (extension == ".mlir" || extension == ".mlirbc")
+    return parseSourceFile<mlir::ModuleOp>(input, ParserConfig(&context));
+  return fqat::importTorchScript(input, &context, options.pipeline.nopName);
+}
+
+Emit Driver::getEmit() const {
+  if (options.emit)
+    return *options.emit;
+  if (options.check)
+    return Emit::None;
+  return StringRef(options.output).ends_with(".mlir") ? Emit::MLIR
+                                                      : Emit::TorchScript;
+}
+
+std::string Driver::getOutput(StringRef input) const {
+  bool isText = getEmit() == Emit::MLIR;
+  StringRef extension = isText ? ".mlir" : ".pt";
+  std::string name = (llvm::sys::path::stem(input) + ".fqat" + extension).str();
+  if (options.inputs.size() > 1 ||
+      (!options.output.empty() &&
+       llvm::sys::fs::is_directory(options.output))) {
+    SmallString<128> path(options.output);
+    llvm::sys::path::append(path, name);
+    return path.str().str();
+  }
+  if (!options.output.empty())
+    return options.output;
+  if (isText)
+    return "-";
+  SmallString<128> path(llvm::sys::path::parent_path(input));
+  llvm::sys::path::append(path, name);
+  return path.str().str();
+}
+
+ExitCode Driver::runPasses(mlir::ModuleOp model, ChangeCounts &counts) {
+  PassManager manager(&context);
+  // A pass that makes invalid IR is our fault, not the user's: told apart
+  // below.
+  manager.enableVerifier(false);
+  if (!options.passPipeline.empty()) {
+    FailureOr<OpPassManager> parsed =
+        parsePassPipeline(options.passPipeline, llvm::errs());
+    if (failed(parsed))
+      return Unusable;
+    if (parsed->getOpAnchorName() != mlir::ModuleOp::getOperationName())
+      return fail("--pass-pipeline", "the pipeline must start with "
+                                     "'builtin.module(...)'");
+    static_cast<OpPassManager &>(manager) = std::move(*parsed);
+  } else if (options.check) {
+    fqat::buildCheckPipeline(manager, options.pipeline);
+  } else {
+    fqat::buildFixPipeline(manager, options.pipeline);
+  }
+  fqat::addCountReader(manager, counts);
+  if (failed(manager.run(model)))
+    return options.check ? Found : NotMet;
+  if (failed(verify(model)))
+    return Internal;
+  return Done;
+}
+
+ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &os) {
+  if (getEmit() == Emit::TorchScript)
+    return succeeded(fqat::exportTorchScript(model, os)) ? Done : Unusable;
+  OpPrintingFlags flags;
+  if (options.elideWeights) {
+    flags.elideLargeElementsAttrs(16);
+    flags.elideLargeResourceString(64);
+  }
+  model->print(os, flags);
+  os << '\n';
+  return Done;
+}
+
+ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
+  if (output == "-") {
+    llvm::raw_fd_ostream os(STDOUT_FILENO, /*shouldClose=*/false);
+    ExitCode code = writeTo(model, os);
+    os.flush();
+    if (os.has_error()) {
+      std::string message = os.error().message();
+      os.clear_error();
+      return fail("standard output", message);
+    }
+    return code;
+  }
+  // Written beside the output and renamed, so that a reader sees the old file
+  // or the new one, and the input may be the output.
+  auto file = llvm::sys::fs::TempFile::create(output + ".%%%%%%.tmp");
+  if (!file)
+    return fail(output, llvm::toString(file.takeError()));
+  ExitCode code;
+  std::error_code error;
+  {
+    llvm::raw_fd_ostream os(file->FD, /*shouldClose=*/false);
+    code = writeTo(model, os);
+    os.flush();
+    error = os.error();
+    os.clear_error();
+  }
+  if (!error && code == Done && fsync(file->FD) != 0)
+    error = std::error_code(errno, std::generic_category());
+  if (error || code != Done) {
+    llvm::consumeError(file->discard());
+    return error ? fail(output, error.message()) : code;
+  }
+  if (llvm::Error renamed = file->keep(output)) {
+    llvm::consumeError(file->discard());
+    return fail(output, llvm::toString(std::move(renamed)));
+  }
+  return Done;
+}
+
+void Driver::summarise(StringRef input, StringRef output,
+                       const ChangeCounts &counts, double seconds) {
+  llvm::errs() << input << ": " << counts.anchors << " anchors, "
+               << counts.crossingValues << " crossing values; "
+               << counts.nopsInserted << " out_nops put in, "
+               << counts.instancesCloned << " instances cloned, "
+               << counts.twinsUsed << " twins put to use, " << counts.opsMoved
+               << " ops moved";
+  if (counts.husksRemoved != 0)
+    llvm::errs() << ", " << counts.husksRemoved << " calls of husks removed";
+  if (counts.methodsRenamed != 0)
+    llvm::errs() << ", " << counts.methodsRenamed << " methods renamed";
+  if (counts.listsLowered != 0)
+    llvm::errs() << ", " << counts.listsLowered << " list() replaced";
+  llvm::errs() << "; " << llvm::format("%.2f", seconds) << " s\n";
+  if (!output.empty() && output != "-")
+    llvm::errs() << "wrote " << output << '\n';
+}
+
+ExitCode Driver::run(const std::string &input) {
+  Clock total, phase;
+  auto report = [&](StringRef what) {
+    if (options.verbose)
+      llvm::errs() << input << ": " << what << ": "
+                   << llvm::format("%.3f", phase.lap()) << " s\n";
+  };
+  OwningOpRef<mlir::ModuleOp> model = read(input);
+  if (!model)
+    return Unusable;
+  report("import");
+  ChangeCounts counts(*model);
+  ExitCode code = runPasses(*model, counts);
+  report("passes");
+  if (code != Done)
+    return code;
+  std::string output;
+  if (getEmit() != Emit::None) {
+    output = getOutput(input);
+    code = write(*model, output);
+    report("export");
+    if (code != Done)
+      return code;
+  }
+  if (!options.quiet) {
+    if (options.check)
+      llvm::errs() << input << ": no findings\n";
+    else
+      summarise(input, output, counts, total.lap());
+  }
+  return Done;
+}
+
+static std::string getVersion() {
+  return llvm::formatv("fqat-opt {0} (MLIR {1}, libtorch {2})", FQAT_VERSION,
+                       LLVM_VERSION_STRING, fqat::getTorchVersion())
+      .str();
+}
+
+/// Declares the command line. Its words are those of the design.
+static void declareOptions(CLI::App &app, Options &options) {
+  app.add_option("INPUT", options.inputs,
+                 "TorchScript files (.pt), or models as .mlir")
+      ->required();
+  app.add_option("-o,--output", options.output,
+                 "Output file, or folder for several inputs "
+                 "(default: NAME.fqat.pt beside the input)");
+  app.add_flag("--check", options.check,
+               "Report what breaks the rules, write nothing");
+  static const std::map<std::string, Emit> emits = {
+      {"torchscript", Emit::TorchScript},
+      {"mlir", Emit::MLIR},
+      {"none", Emit::None}};
+  app.add_option("--emit", options.emit,
+                 "What to write: torchscript, mlir (to standard output "
+                 "without -o) or none")
+      ->transform(CLI::CheckedTransformer(emits).description(""));
+  app.add_flag("--elide-weights", options.elideWeights,
+               "Leave big weights out of --emit mlir");
+  app.add_option("--pass-pipeline", options.passPipeline,
+                 "Own choice and order of passes: 'builtin.module(...)'");
+  app.add_option("--anchors", options.pipeline.anchors,
+                 "Op families that are layers (default: conv,linear)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"conv", "linear"}).description(""));
+  app.add_option("--exclude", options.pipeline.exclude,
+                 "Globs of instances, and what is below them, whose ops are "
+                 "no layers; * crosses dots")
+      ->delimiter(',');
+  app.add_option("--nop-name", options.pipeline.nopName,
+                 "Attribute name of an out_nop")
+      ->capture_default_str();
+  app.add_option("--clone-params", options.pipeline.cloneParams,
+                 "copy: each clone has parameters of its own; share: they "
+                 "stay tied")
+      ->check(CLI::IsMember({"copy", "share"}).description(""))
+      ->capture_default_str();
+  app.add_flag("-q,--quiet", options.quiet, "Print errors only");
+  app.add_flag("-v,--verbose", options.verbose, "Print times of the phases");
+  app.set_version_flag("--version", getVersion());
+  app.footer("Exit codes: 0 done, or --check found nothing; 1 --check found "
+             "something;\n2 usage, or a file that cannot be read or written; "
+             "3 a rule cannot be met;\n70 internal error. Unless it is 0, "
+             "nothing is written.");
+}
+
+static int runMain(int argc, char **argv) {
+  Options options;
+  CLI::App app("Fixes TorchScript models for fixed-point quantisation-aware "
+               "training.",
+               "fqat-opt");
+  declareOptions(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? Done : Unusable;
+  }
+  if (options.inputs.size() > 1 && !options.output.empty() &&
+      !llvm::sys::fs::is_directory(options.output))
+    return fail(options.output, "several inputs need a folder as output");
+  auto anchors = fqat::AnchorSet::create(options.pipeline.anchors,
+                                         options.pipeline.exclude);
+  if (!anchors)
+    return fail("--exclude", llvm::toString(anchors.takeError()));
+
+  fqat::registerPipelines();
+  // The worst of what the files gave.
+  int worst = Done;
+  for (const std::string &input : options.inputs) {
+    MLIRContext context(MLIRContext::Threading::DISABLED);
+    context.loadDialect<fqat::FQATDialect>();
+    context.printOpOnDiagnostic(false);
+    DiagnosticPrinter printer(&context);
+    worst = std::max<int>(worst, Driver(options, context).run(input));
+  }
+  return worst;
+}
+
+int main(int argc, char **argv) {
+  llvm::sys::PrintStackTraceOnErrorSignal(argv[0]);
+  try {
+    return runMain(argc, argv);
+  } catch (const std::exception &error) {
+    llvm::errs() << "fqat-opt: internal error: " << error.what() << '\n';
+    return Internal;
+  }
+}
