@@ -95,12 +95,28 @@ static void addSlotName(ModuleOp instance, StringRef name) {
   instance.setSlotsAttr(ArrayAttr::get(instance.getContext(), slots));
 }
 
+/// The last op of the run that declares an instance and what is below it, where
+/// new relatives go.
+static Operation *getLastRelative(ModuleOp instance) {
+  Operation *last = instance;
+  for (Operation *op = instance; op; op = op->getNextNode()) {
+    // Storages stand before the slots that view them.
+    if (isa<StorageOp>(op))
+      continue;
+    auto symbol = dyn_cast<SymbolOpInterface>(op);
+    if (!symbol || isa<MethodOp>(op) ||
+        !isAtOrBelow(symbol.getName(), instance.getSymName()))
+      break;
+    last = op;
+  }
+  return last;
+}
+
 ModuleOp Hierarchy::addChild(ModuleOp parent, StringRef name,
                              StringRef className, Location loc) {
   OpBuilder builder(parent->getContext());
   std::string path = parent.getMemberSymbol(name);
-  // New instances follow their parent's last relative.
-  builder.setInsertionPointAfter(getSubtree(parent).back());
+  builder.setInsertionPointAfter(getLastRelative(parent));
   auto child = ModuleOp::create(
       builder, loc, path, className,
       builder.getStrArrayAttr({"training", "_is_full_backward_hook"}));
@@ -129,7 +145,7 @@ ModuleOp Hierarchy::cloneSubtree(ModuleOp source, ModuleOp parent,
   std::string from = source.getSymName().str();
   std::string to = parent.getMemberSymbol(name);
   OpBuilder builder(model.getContext());
-  builder.setInsertionPointAfter(getSubtree(parent).back());
+  builder.setInsertionPointAfter(getLastRelative(parent));
   DenseMap<Attribute, Attribute> copies;
   SmallVector<ModuleOp> clones;
   for (ModuleOp instance : getSubtree(source)) {

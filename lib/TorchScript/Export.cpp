@@ -77,7 +77,6 @@ private:
   DenseMap<ModuleOp, c10::intrusive_ptr<c10::ivalue::Object>> objects;
   DenseMap<StringAttr, c10::Storage> storages;
   DenseMap<int64_t, at::Tensor> sharedTensors;
-  DenseMap<TensorAttr, at::Tensor> constantTensors;
   DenseMap<MethodOp, Needs> needs;
   /// Methods in an order in which callees come first.
   SmallVector<MethodOp> postOrder;
@@ -100,11 +99,13 @@ private:
   LogicalResult makeSignature();
   std::string makeArgumentName(StringRef wish);
   LogicalResult exportOp(Operation *op);
-  LogicalResult exportCall(Operation *op, StringRef instance, StringRef method,
-                           const Needs *needs, ValueRange operands,
-                           ResultRange results);
+  LogicalResult exportCall(Operation *op, std::vector<jit::Value *> inputs,
+                           StringRef methodName, ValueRange operands);
   /// The value of an instance or a slot: an argument, or read from `self`.
   jit::Value *reach(StringAttr symbol);
+  /// What a call needs besides its arguments: the instance, and what is
+  /// threaded.
+  std::vector<jit::Value *> reachCallee(MethodOp callee);
   jit::Node *append(jit::Node *node, Operation *op);
   void bind(Operation *op, at::ArrayRef<jit::Value *> outputs);
   std::vector<jit::Value *> lookup(ValueRange operands);
@@ -510,15 +511,19 @@ void BodyExporter::bind(Operation *op, at::ArrayRef<jit::Value *> outputs) {
   }
 }
 
-LogicalResult BodyExporter::exportCall(Operation *op, StringRef instance,
-                                       StringRef methodName, const Needs *needs,
-                                       ValueRange operands,
-                                       ResultRange results) {
+std::vector<jit::Value *> BodyExporter::reachCallee(MethodOp callee) {
   std::vector<jit::Value *> inputs = {
-      reach(StringAttr::get(op->getContext(), instance))};
-  if (needs)
-    for (StringAttr symbol : *needs)
-      inputs.push_back(reach(symbol));
+      reach(callee.getInstanceAttr().getAttr())};
+  for (StringAttr symbol : exporter.needs[callee])
+    inputs.push_back(reach(symbol));
+  return inputs;
+}
+
+LogicalResult BodyExporter::exportCall(Operation *op,
+                                       std::vector<jit::Value *> inputs,
+                                       StringRef methodName,
+                                       ValueRange operands) {
+  ResultRange results = op->getResults();
   llvm::append_range(inputs, lookup(operands));
   jit::Node *node = graph->create(c10::prim::CallMethod, inputs);
   node->s_(c10::attr::name, methodName.str());
@@ -566,13 +571,13 @@ LogicalResult BodyExporter::exportOp(Operation *op) {
       })
       .Case([&](CallOp call) {
         auto callee = exporter.symbols.lookup<MethodOp>(call.getCallee());
-        return exportCall(
-            op, callee.getInstance(), unescapeName(callee.getMethodName()),
-            &exporter.needs[callee], call.getArguments(), call.getResults());
+        return exportCall(op, reachCallee(callee),
+                          unescapeName(callee.getMethodName()),
+                          call.getArguments());
       })
       .Case([&](OutNopOp nop) {
-        return exportCall(op, nop.getInstance(), "forward", nullptr,
-                          nop->getOperands(), nop->getResults());
+        return exportCall(op, {reach(nop.getInstanceAttr().getAttr())},
+                          "forward", nop->getOperands());
       })
       .Case([&](TupleOp tuple) {
         bind(op, append(graph->createTuple(lookup(tuple.getElements())), op)
@@ -650,6 +655,15 @@ LogicalResult BodyExporter::exportOp(Operation *op) {
 FailureOr<std::shared_ptr<jit::Graph>> BodyExporter::run() {
   if (failed(makeSignature()))
     return failure();
+  // Attributes are read first, as tracing does: printed code then nests calls.
+  for (Operation &op : method.getBody().front()) {
+    if (auto get = dyn_cast<GetOp>(op))
+      reach(get.getSlotAttr().getAttr());
+    else if (auto nop = dyn_cast<OutNopOp>(op))
+      reach(nop.getInstanceAttr().getAttr());
+    else if (auto call = dyn_cast<CallOp>(op))
+      reachCallee(exporter.symbols.lookup<MethodOp>(call.getCallee()));
+  }
   for (Operation &op : method.getBody().front())
     if (failed(exportOp(&op)))
       return failure();
@@ -675,8 +689,12 @@ LogicalResult Exporter::run(raw_ostream &os) {
         {record.getName().str(),
          StringRef(blob->getData().data(), blob->getData().size())});
   }
-  if (llvm::Error error =
-          Archive::write(jit::Module(objects[root]), records, os))
+  jit::Module module(objects[root]);
+  // libtorch's pickler writes what has several owners in another way: a file
+  // must not depend on ours.
+  objects.clear();
+  sharedTensors.clear();
+  if (llvm::Error error = Archive::write(module, records, os))
     return root.emitError() << llvm::toString(std::move(error));
   return success();
 }

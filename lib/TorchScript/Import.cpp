@@ -124,6 +124,9 @@ private:
   LogicalResult useAll(at::ArrayRef<const jit::Value *> inputs, Location loc,
                        SmallVectorImpl<Value> &values);
   void locateCalls();
+  /// Puts methods in the order of their instances and, within one, of their
+  /// class.
+  void sortMethods();
 
   Location getLoc(const jit::Node *node);
   InFlightDiagnostic emitNodeError(const jit::Node *node) {
@@ -383,7 +386,9 @@ Location Importer::getLoc(const jit::Node *node) {
   if (!range.source())
     return makeNodeLoc(context, {}, instance, {});
   auto generated = range.source()->findSourceRangeThatGenerated(range);
-  if (!generated || !generated->source()) {
+  // A node that had no source when it was saved has an empty record.
+  if (!generated || !generated->source() ||
+      generated->source()->size() == 0) {
     // Without a debug record, the line of the code in the file has to do.
     auto position = range.file_line_col();
     if (!position)
@@ -974,6 +979,31 @@ void Importer::locateCalls() {
   }
 }
 
+void Importer::sortMethods() {
+  llvm::MapVector<StringAttr, SmallVector<MethodOp>> byInstance;
+  for (auto instance : model.getOps<ModuleOp>())
+    byInstance[instance.getSymNameAttr()];
+  for (auto method : model.getOps<MethodOp>())
+    byInstance[method.getInstanceAttr().getAttr()].push_back(method);
+  for (auto &[path, methods] : byInstance) {
+    llvm::StringMap<size_t> ranks;
+    for (jit::Function *function : objects[path]->type()->methods())
+      ranks.try_emplace(escapeName(function->name()), ranks.size());
+    // A second specialisation has the first one's rank.
+    auto getRank = [&](MethodOp method) {
+      StringRef name = method.getMethodName();
+      auto it = ranks.find(name);
+      return it != ranks.end() ? it->second
+                               : ranks.lookup(name.rsplit("$24").first);
+    };
+    llvm::stable_sort(methods, [&](MethodOp a, MethodOp b) {
+      return getRank(a) < getRank(b);
+    });
+    for (MethodOp method : methods)
+      method->moveBefore(model.getBody(), model.getBody()->end());
+  }
+}
+
 OwningOpRef<mlir::ModuleOp> Importer::run() {
   model = mlir::ModuleOp::create(fileLoc);
   OwningOpRef<mlir::ModuleOp> owner(model);
@@ -1040,6 +1070,7 @@ OwningOpRef<mlir::ModuleOp> Importer::run() {
       return nullptr;
   }
   locateCalls();
+  sortMethods();
 
   for (auto [i, record] : llvm::enumerate(archive.getExtraRecords()))
     RecordOp::create(builder, fileLoc, getString(record.name),

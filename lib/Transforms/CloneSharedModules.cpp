@@ -58,8 +58,8 @@ private:
                    ModuleOp to);
   void eraseDeadMethods(Hierarchy &hierarchy);
 
-  /// The methods that something called at the start.
-  DenseSet<StringAttr> calledAtStart;
+  /// The methods that something called at the start, and the copies.
+  DenseSet<StringAttr> madeForCalls;
 };
 
 /// Finds the idle twins that callers own.
@@ -313,6 +313,7 @@ void CloneSharedModules::cloneBodies(Hierarchy &hierarchy, CallOp call,
       std::string name = hierarchy.getFreshName(instance, "forward",
                                                 /*numbered=*/false);
       copy = hierarchy.cloneMethod(original, fromPath, toPath, name);
+      madeForCalls.insert(copy.getSymNameAttr());
       SmallVector<CallOp> inner;
       copy.getBody().walk([&](CallOp nested) {
         if (isAtOrBelow(nested.getCallee(), toPath))
@@ -337,7 +338,7 @@ void CloneSharedModules::eraseDeadMethods(Hierarchy &hierarchy) {
     SmallVector<MethodOp> dead;
     for (auto method : hierarchy.getModel().getOps<MethodOp>())
       if (!method.isExported() && !called.contains(method.getSymNameAttr()) &&
-          calledAtStart.contains(method.getSymNameAttr()))
+          madeForCalls.contains(method.getSymNameAttr()))
         dead.push_back(method);
     for (MethodOp method : dead) {
       hierarchy.eraseMethod(method);
@@ -352,9 +353,9 @@ void CloneSharedModules::runOnOperation() {
     return signalPassFailure();
   }
   Hierarchy hierarchy(getOperation());
-  calledAtStart.clear();
+  madeForCalls.clear();
   getOperation().walk([&](CallOp call) {
-    calledAtStart.insert(call.getCalleeAttr().getAttr());
+    madeForCalls.insert(call.getCalleeAttr().getAttr());
   });
   bool changed = true, changedAny = false;
   while (changed) {

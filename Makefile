@@ -1,0 +1,83 @@
+# fqat-opt: one-word commands. `make help` lists them. The build itself is
+# CMake's; this file sets a bare Debian 12 up and calls it.
+
+BUILD_DIR  ?= build
+BUILD_TYPE ?= Release
+CMAKE_ARGS ?=
+MLIR_DIR   ?= /usr/lib/llvm-22/lib/cmake/mlir
+VENV       ?= .venv
+PYTHON     ?= python3
+# Parallel compile jobs. Empty: ninja's own choice.
+JOBS       ?=
+
+CLANG_FORMAT   ?= clang-format-22
+CLANG_TIDY     ?= clang-tidy-22
+RUN_CLANG_TIDY ?= run-clang-tidy-22
+
+VENV_PYTHON = $(abspath $(VENV))/bin/python
+# Looked up when used, after set-up has put torch there.
+Torch_DIR ?= $(shell echo "$(abspath $(VENV))"/lib/python3*/site-packages/torch/share/cmake/Torch)
+FQAT_OPT   = $(abspath $(BUILD_DIR))/bin/fqat-opt
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup configure build run test format format-check lint clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@echo "Variables: BUILD_DIR BUILD_TYPE CMAKE_ARGS MLIR_DIR Torch_DIR VENV PYTHON JOBS"
+
+setup: ## Install what is missing: Debian packages and .venv
+	@MLIR_DIR="$(MLIR_DIR)" VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/setup.sh
+
+# CMake runs when there is no build folder yet or when its arguments have
+# changed. Edits of CMakeLists.txt are ninja's to notice.
+configure: setup
+	@set -- cmake -G Ninja -S . -B "$(BUILD_DIR)" \
+	  "-DCMAKE_BUILD_TYPE=$(BUILD_TYPE)" "-DMLIR_DIR=$(MLIR_DIR)" \
+	  "-DTorch_DIR=$(Torch_DIR)" "-DPython3_EXECUTABLE=$(VENV_PYTHON)" $(CMAKE_ARGS); \
+	stamp="$(BUILD_DIR)/.configured"; \
+	if [ ! -f "$(BUILD_DIR)/build.ninja" ] || [ ! -f "$$stamp" ] || [ "$$*" != "$$(< "$$stamp")" ]; then \
+	  echo "$$*"; rm -f "$$stamp"; "$$@"; echo "$$*" > "$$stamp"; \
+	fi
+
+build: configure ## Set up, configure, compile; programs land in build/bin
+	@cmake --build "$(BUILD_DIR)" $(if $(JOBS),-j $(JOBS))
+
+run: build ## Build, then make, fix and check an example detector
+	"$(VENV_PYTHON)" python/examples/fix_a_detector.py \
+	  --fqat-opt "$(BUILD_DIR)/bin/fqat-opt" --out "$(BUILD_DIR)/example"
+
+test: build ## Build, then run every test
+	cmake --build "$(BUILD_DIR)" --target check-fqat $(if $(JOBS),-j $(JOBS))
+	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
+	  "$(VENV_PYTHON)" -m pytest test/python -q
+
+# C++ files that are tracked or could be, NUL-separated; deleted ones left out.
+list_cpp = git ls-files -z -co --exclude-standard -- '*.h' '*.cpp' | \
+  while IFS= read -r -d '' f; do if [ -f "$$f" ]; then printf '%s\0' "$$f"; fi; done
+
+format: setup ## Format C++ and Python in place
+	@$(list_cpp) | xargs -0r $(CLANG_FORMAT) -i
+	@"$(VENV_PYTHON)" -m ruff format python test
+
+format-check: setup ## Fail if anything is not formatted
+	@$(list_cpp) | xargs -0r $(CLANG_FORMAT) --dry-run -Werror
+	@"$(VENV_PYTHON)" -m ruff format --check python test
+
+lint: build ## clang-tidy, ruff and mypy
+	@"$(VENV_PYTHON)" -m ruff check python test
+	@"$(VENV_PYTHON)" -m ruff format --check python test
+	@"$(VENV_PYTHON)" -m mypy --config-file python/pyproject.toml python
+	@if command -v $(RUN_CLANG_TIDY) > /dev/null; then \
+	  $(RUN_CLANG_TIDY) -quiet -clang-tidy-binary "$$(command -v $(CLANG_TIDY))" \
+	    -p "$(BUILD_DIR)" '^$(CURDIR)/(lib|tools)/.*\.cpp$$'; \
+	else \
+	  find lib tools -name '*.cpp' -print0 | xargs -0r -n 1 $(CLANG_TIDY) --quiet -p "$(BUILD_DIR)"; \
+	fi
+
+clean: ## Remove the build folder and tool caches; .venv stays
+	@if [ -f "$(BUILD_DIR)/CMakeCache.txt" ]; then rm -rf -- "$(BUILD_DIR)"; fi
+	@rm -rf .pytest_cache .ruff_cache .mypy_cache
