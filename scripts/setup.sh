@@ -32,7 +32,7 @@ as_root() {
   elif command -v sudo >/dev/null; then
     sudo "$@"
   else
-    die "not root, and there is no sudo; as root, run: $*"
+    die "not root, and there is no sudo: run this as root once"
   fi
 }
 
@@ -42,7 +42,9 @@ apt() {
 }
 
 has_candidate() {
-  LC_ALL=C apt-cache policy "$1" | grep -q '^  Candidate: [^(]'
+  local policy
+  policy=$(LC_ALL=C apt-cache policy "$1")
+  [[ $policy == *"Candidate: "[!\(]* ]]
 }
 
 # Debian packages.

@@ -106,6 +106,10 @@ private:
   StringAttr requestMethod(StringAttr instance, StringRef name,
                            jit::GraphFunction *function,
                            ArrayRef<std::optional<Ref>> bindings);
+  /// The results of an imported method: none for None, the elements of a tuple
+  /// that is split.
+  SmallVector<Type> getResultTypes(const c10::FunctionSchema &schema,
+                                   bool isSplit);
   LogicalResult importMethod(const Job &job);
   LogicalResult importNode(const jit::Node *node);
   LogicalResult importGetAttr(const jit::Node *node);
@@ -387,8 +391,7 @@ Location Importer::getLoc(const jit::Node *node) {
     return makeNodeLoc(context, {}, instance, {});
   auto generated = range.source()->findSourceRangeThatGenerated(range);
   // A node that had no source when it was saved has an empty record.
-  if (!generated || !generated->source() ||
-      generated->source()->size() == 0) {
+  if (!generated || !generated->source() || generated->source()->size() == 0) {
     // Without a debug record, the line of the code in the file has to do.
     auto position = range.file_line_col();
     if (!position)
@@ -453,6 +456,19 @@ static const jit::Node *getSplitTuple(const jit::Graph &graph,
     return nullptr;
   auto type = schema.returns()[0].type()->cast<c10::TupleType>();
   return type && !type->name() ? node : nullptr;
+}
+
+SmallVector<Type> Importer::getResultTypes(const c10::FunctionSchema &schema,
+                                           bool isSplit) {
+  const c10::TypePtr &returned = schema.returns()[0].type();
+  SmallVector<Type> types;
+  if (isSplit)
+    for (const c10::TypePtr &type :
+         returned->expectRef<c10::TupleType>().elements())
+      types.push_back(convert(type));
+  else if (returned->kind() != c10::TypeKind::NoneType)
+    types.push_back(convert(returned));
+  return types;
 }
 
 StringAttr Importer::requestMethod(StringAttr instance, StringRef name,
@@ -584,7 +600,7 @@ LogicalResult Importer::importMethod(const Job &job) {
 
   // The signature: what is not bound, and the elements of a tuple that the
   // method makes to return it.
-  SmallVector<Type> argTypes, resultTypes;
+  SmallVector<Type> argTypes;
   SmallVector<DictionaryAttr> argAttrs;
   bindings[graphInputs[0]].ref = Ref{Ref::Instance, job.instance};
   SmallVector<const jit::Value *> arguments;
@@ -607,13 +623,7 @@ LogicalResult Importer::importMethod(const Job &job) {
         FQATDialect::kArgNameAttr, getString(argument.name()))));
   }
   const jit::Node *split = getSplitTuple(graph, schema);
-  const c10::TypePtr &returned = schema.returns()[0].type();
-  if (split)
-    for (const c10::TypePtr &type :
-         returned->expectRef<c10::TupleType>().elements())
-      resultTypes.push_back(convert(type));
-  else if (returned->kind() != c10::TypeKind::NoneType)
-    resultTypes.push_back(convert(returned));
+  SmallVector<Type> resultTypes = getResultTypes(schema, split);
 
   Location loc = makeNodeLoc(context, {}, job.instance, {});
   OpBuilder::InsertionGuard guard(builder);
@@ -739,15 +749,8 @@ LogicalResult Importer::importCall(const jit::Node *node) {
   auto &function = jit::toGraphFunction(*method);
   function.ensure_defined();
   const c10::FunctionSchema &schema = function.getSchema();
-  SmallVector<Type> resultTypes;
   const jit::Node *split = getSplitTuple(*function.graph(), schema);
-  const c10::TypePtr &returned = schema.returns()[0].type();
-  if (split)
-    for (const c10::TypePtr &type :
-         returned->expectRef<c10::TupleType>().elements())
-      resultTypes.push_back(convert(type));
-  else if (returned->kind() != c10::TypeKind::NoneType)
-    resultTypes.push_back(convert(returned));
+  SmallVector<Type> resultTypes = getResultTypes(schema, split);
   for (size_t i = 0; i != handed.size(); ++i)
     if (!handed[i] &&
         schema.arguments()[i + 1].type()->kind() == c10::TypeKind::OptionalType)

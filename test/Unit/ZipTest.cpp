@@ -1,0 +1,289 @@
+//===- ZipTest.cpp - Tests of the zip reader -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/TorchScript/Zip.h"
+
+#include "llvm/ADT/SmallString.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/raw_ostream.h"
+#include "gtest/gtest.h"
+
+#include <cstdlib>
+#include <zlib.h>
+
+using namespace fqat;
+
+namespace {
+
+/// Builds archives byte by byte, right and wrong ones.
+class ZipBuilder {
+public:
+  std::string bytes;
+  bool zip64 = false;
+  uint16_t flags = 0;
+
+  void add(const std::string &name, const std::string &contents,
+           bool deflated = false) {
+    std::string stored = deflated ? deflateRaw(contents) : contents;
+    uint32_t crc = crc32_z(0, reinterpret_cast<const Bytef *>(contents.data()),
+                           contents.size());
+    uint64_t header = bytes.size();
+    bytes += "PK\3\4";
+    put16({20, flags, uint16_t(deflated ? 8 : 0), 0, 0});
+    put32({crc, uint32_t(stored.size()), uint32_t(contents.size())});
+    put16({uint16_t(name.size()), 3});
+    bytes += name + "pad" + stored;
+
+    std::swap(bytes, directory);
+    bytes += "PK\1\2";
+    put16({20, 20, flags, uint16_t(deflated ? 8 : 0), 0, 0});
+    if (zip64) {
+      put32({crc, ~0u, ~0u});
+      put16({uint16_t(name.size()), 28, 0, 0, 0});
+      put32({0, ~0u});
+      bytes += name;
+      put16({1, 24});
+      put64({contents.size(), stored.size(), header});
+    } else {
+      put32({crc, uint32_t(stored.size()), uint32_t(contents.size())});
+      put16({uint16_t(name.size()), 0, 0, 0, 0});
+      put32({0, uint32_t(header)});
+      bytes += name;
+    }
+    std::swap(bytes, directory);
+    ++numEntries;
+  }
+
+  std::string finish(const std::string &comment = "") {
+    uint64_t offset = bytes.size(), size = directory.size();
+    bytes += directory;
+    if (zip64) {
+      uint64_t end = bytes.size();
+      bytes += "PK\6\6";
+      put64({44});
+      put16({45, 45});
+      put32({0, 0});
+      put64({numEntries, numEntries, size, offset});
+      bytes += "PK\6\7";
+      put32({0});
+      put64({end});
+      put32({1});
+    }
+    bytes += "PK\5\6";
+    uint16_t count = zip64 ? 0xffff : numEntries;
+    put16({0, 0, count, count});
+    put32({zip64 ? ~0u : uint32_t(size), zip64 ? ~0u : uint32_t(offset)});
+    put16({uint16_t(comment.size())});
+    bytes += comment;
+    return bytes;
+  }
+
+private:
+  template <typename T>
+  void put(std::initializer_list<T> values) {
+    for (T value : values)
+      for (size_t i = 0; i != sizeof(T); ++i)
+        bytes += static_cast<char>(value >> (8 * i));
+  }
+  void put16(std::initializer_list<uint16_t> values) { put(values); }
+  void put32(std::initializer_list<uint32_t> values) { put(values); }
+  void put64(std::initializer_list<uint64_t> values) { put(values); }
+
+  static std::string deflateRaw(const std::string &contents) {
+    z_stream stream = {};
+    deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY);
+    std::string result(deflateBound(&stream, contents.size()), '\0');
+    stream.next_in =
+        reinterpret_cast<Bytef *>(const_cast<char *>(contents.data()));
+    stream.avail_in = contents.size();
+    stream.next_out = reinterpret_cast<Bytef *>(result.data());
+    stream.avail_out = result.size();
+    deflate(&stream, Z_FINISH);
+    result.resize(stream.total_out);
+    deflateEnd(&stream);
+    return result;
+  }
+
+  std::string directory;
+  uint64_t numEntries = 0;
+};
+
+class ZipTest : public testing::Test {
+protected:
+  ~ZipTest() override {
+    if (!path.empty())
+      llvm::sys::fs::remove(path);
+  }
+
+  std::shared_ptr<ZipReader> open(const std::string &bytes) {
+    auto reader = ZipReader::open(write(bytes));
+    if (!reader) {
+      ADD_FAILURE() << llvm::toString(reader.takeError());
+      return nullptr;
+    }
+    return *reader;
+  }
+  std::string getError(const std::string &bytes) {
+    auto reader = ZipReader::open(write(bytes));
+    return reader ? "" : llvm::toString(reader.takeError());
+  }
+  std::string read(ZipReader &reader, llvm::StringRef name) {
+    const ZipEntry *entry = reader.find(name);
+    if (!entry)
+      return "no entry";
+    auto contents = reader.read(*entry);
+    return contents ? *contents : llvm::toString(contents.takeError());
+  }
+
+  llvm::StringRef write(const std::string &bytes) {
+    if (!path.empty())
+      llvm::sys::fs::remove(path);
+    int fd;
+    EXPECT_FALSE(llvm::sys::fs::createTemporaryFile("fqat", "zip", fd, path));
+    llvm::raw_fd_ostream(fd, /*shouldClose=*/true) << bytes;
+    return path;
+  }
+
+private:
+  llvm::SmallString<64> path;
+};
+
+TEST_F(ZipTest, ReadsStoredAndDeflated) {
+  ZipBuilder zip;
+  zip.add("a/stored", "12345");
+  zip.add("a/deflated", std::string(100000, 'x'), /*deflated=*/true);
+  auto reader = open(zip.finish("a comment"));
+  ASSERT_TRUE(reader);
+  EXPECT_EQ(reader->entries().size(), 2u);
+  EXPECT_EQ(read(*reader, "a/stored"), "12345");
+  EXPECT_EQ(read(*reader, "a/deflated"), std::string(100000, 'x'));
+  const ZipEntry &stored = *reader->find("a/stored");
+  EXPECT_TRUE(reader->isMapped(stored));
+  EXPECT_EQ(std::string(reader->data(stored).data(), 5), "12345");
+  EXPECT_FALSE(reader->isMapped(*reader->find("a/deflated")));
+  EXPECT_EQ(reader->find("b"), nullptr);
+}
+
+TEST_F(ZipTest, WritesToTheMapDoNotReachTheFile) {
+  ZipBuilder zip;
+  zip.add("a", "12345");
+  std::string bytes = zip.finish();
+  auto reader = open(bytes);
+  ASSERT_TRUE(reader);
+  reader->data(*reader->find("a"))[0] = '9';
+  EXPECT_NE(read(*reader, "a"), "12345");
+  EXPECT_EQ(read(*open(bytes), "a"), "12345");
+}
+
+TEST_F(ZipTest, ReadsZip64) {
+  ZipBuilder zip;
+  zip.zip64 = true;
+  zip.add("a", "12345");
+  zip.add("b", "678", /*deflated=*/true);
+  auto reader = open(zip.finish());
+  ASSERT_TRUE(reader);
+  EXPECT_EQ(read(*reader, "a"), "12345");
+  EXPECT_EQ(read(*reader, "b"), "678");
+}
+
+TEST_F(ZipTest, ReadsBehindOtherBytes) {
+  for (bool zip64 : {false, true}) {
+    ZipBuilder zip;
+    zip.zip64 = zip64;
+    zip.add("a", "12345");
+    auto reader = open("#!/bin/sh\n" + zip.finish());
+    ASSERT_TRUE(reader);
+    EXPECT_EQ(read(*reader, "a"), "12345");
+  }
+}
+
+TEST_F(ZipTest, RefusesWhatIsNoArchive) {
+  EXPECT_EQ(getError(""), "the file is empty");
+  EXPECT_NE(getError("short").find("no zip archive"), std::string::npos);
+  EXPECT_NE(getError(std::string(70000, 'x')).find("no zip archive"),
+            std::string::npos);
+  auto folder = ZipReader::open("/");
+  EXPECT_EQ(llvm::toString(folder.takeError()), "this is a folder, not a file");
+  auto missing = ZipReader::open("/nonexistent/file");
+  EXPECT_NE(llvm::toString(missing.takeError()).find("cannot open"),
+            std::string::npos);
+}
+
+TEST_F(ZipTest, RefusesEveryTruncation) {
+  ZipBuilder zip;
+  zip.add("a", "12345");
+  zip.add("b", "678", /*deflated=*/true);
+  std::string bytes = zip.finish();
+  for (size_t size = 0; size != bytes.size(); ++size)
+    EXPECT_NE(getError(bytes.substr(0, size)), "") << size;
+}
+
+TEST_F(ZipTest, SurvivesEveryFlippedByte) {
+  ZipBuilder zip;
+  zip.zip64 = true;
+  zip.add("a", "12345");
+  zip.add("b", std::string(50, 'x'), /*deflated=*/true);
+  std::string bytes = zip.finish();
+  for (size_t i = 0; i != bytes.size(); ++i) {
+    std::string damaged = bytes;
+    damaged[i] ^= 0xff;
+    auto reader = ZipReader::open(write(damaged));
+    if (!reader) {
+      llvm::consumeError(reader.takeError());
+      continue;
+    }
+    for (const ZipEntry &entry : (*reader)->entries())
+      llvm::consumeError((*reader)->read(entry).takeError());
+  }
+}
+
+TEST_F(ZipTest, ChecksTheChecksum) {
+  ZipBuilder zip;
+  zip.add("a", "12345");
+  std::string bytes = zip.finish();
+  bytes[bytes.find("12345")] = '9';
+  EXPECT_EQ(read(*open(bytes), "a"),
+            "the record 'a' does not have its checksum");
+}
+
+TEST_F(ZipTest, RefusesForbiddenNames) {
+  for (const char *name : {"../a", "a/../b", "/a"}) {
+    ZipBuilder zip;
+    zip.add(name, "1");
+    EXPECT_EQ(getError(zip.finish()),
+              "the archive has a record of a forbidden name")
+        << name;
+  }
+}
+
+TEST_F(ZipTest, RefusesTwoRecordsOfOneName) {
+  ZipBuilder zip;
+  zip.add("a", "1");
+  zip.add("a", "2");
+  EXPECT_EQ(getError(zip.finish()), "the archive has two records named 'a'");
+}
+
+TEST_F(ZipTest, RefusesEncryptedRecords) {
+  ZipBuilder zip;
+  zip.flags = 1;
+  zip.add("a", "1");
+  EXPECT_EQ(getError(zip.finish()), "the record 'a' is encrypted");
+}
+
+TEST_F(ZipTest, RefusesABomb) {
+  ZipBuilder zip;
+  zip.add("a", "1", /*deflated=*/true);
+  std::string bytes = zip.finish();
+  // The size in the directory, 24 bytes into the entry.
+  size_t entry = bytes.find("PK\1\2");
+  bytes.replace(entry + 24, 4, "\xff\xff\xff\x7f");
+  EXPECT_NE(read(*open(bytes), "a").find("claims to hold 2147483647 bytes"),
+            std::string::npos);
+}
+
+} // namespace
