@@ -1,5 +1,4 @@
-//===- Locations.cpp - What a location says of a TorchScript node -*- C++
-//-*-===//
+//===- Locations.cpp - What a location says of a TorchScript node -*- C++ -*-===//
 //
 // Part of the fqat-opt project, under the Apache License v2.0 with LLVM
 // Exceptions. See LICENSE for license information.

@@ -71,6 +71,9 @@ private:
   };
 
   Unit getUnit(const Round &round, unsigned frame, Operation *op);
+  /// Whether an op makes no tensor event and can run anywhere: a constant, a
+  /// list, a number.
+  bool isFeederKind(const Round &round, unsigned frame, Operation *op);
   std::optional<unsigned> findFrameToHoist(const Round &round);
   FailureOr<MoveSet> collect(const Round &round, unsigned frame,
                              Block::iterator end);
@@ -110,6 +113,17 @@ Unit HoistTail::getUnit(const Round &round, unsigned frame, Operation *op) {
   return unit;
 }
 
+bool HoistTail::isFeederKind(const Round &round, unsigned frame,
+                             Operation *op) {
+  if (isa<ListOp, TupleOp, DictOp, ConstantOp, GetOp>(op))
+    return true;
+  auto oper = dyn_cast<OperatorOp>(op);
+  if (!oper || oper.hasWrites() || oper.getRandom() || oper.getEffects())
+    return false;
+  auto [begin, end] = round.trace.getSpan(frame, op);
+  return begin == end || round.trace.getEvents()[begin].isNumber;
+}
+
 FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
                                       Block::iterator end) {
   MethodOp method = round.trace.getFrames()[frame].method;
@@ -136,17 +150,18 @@ FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
     }
     moved.insert(&op);
   }
-  // Lists that only what moves reads move along: they belong to their reader.
-  MoveSet all;
-  for (Operation &op : llvm::make_range(body.begin(), end)) {
-    bool isFeeder = isa<ListOp, TupleOp, DictOp>(op) && !op.use_empty() &&
+  // Lists, sizes and the like that only what moves reads move along: they
+  // belong to their readers.
+  MoveSet reversed;
+  for (Operation &op : llvm::reverse(llvm::make_range(body.begin(), end))) {
+    bool isFeeder = isFeederKind(round, frame, &op) && !op.use_empty() &&
                     llvm::all_of(op.getUsers(), [&](Operation *user) {
-                      return moved.contains(user);
+                      return moved.contains(user) || reversed.contains(user);
                     });
     if (isFeeder || moved.contains(&op))
-      all.insert(&op);
+      reversed.insert(&op);
   }
-  return all;
+  return MoveSet(reversed.rbegin(), reversed.rend());
 }
 
 static bool overlaps(ArrayRef<MemoryRegion> a, ArrayRef<MemoryRegion> b) {
@@ -258,17 +273,11 @@ LogicalResult HoistTail::hoist(Hierarchy &hierarchy, const Round &round,
   if (failed(moved) || failed(checkOrder(round, frame, *moved, body.end())))
     return failure();
 
-  // Numbers (sizes, say) and constants that the tail needs are made again in
-  // the caller, if that takes nothing but tensors and arguments.
+  // Numbers and constants that the tail needs, and something else too, are made
+  // again in the caller.
   auto isRemade = [&](Operation *op) {
-    if (isa<ConstantOp, GetOp>(op))
-      return true;
-    auto oper = dyn_cast<OperatorOp>(op);
-    if (!oper || moved->contains(op) || oper.hasWrites() || oper.getRandom() ||
-        oper.getEffects())
-      return false;
-    auto [begin, end] = round.trace.getSpan(frame, op);
-    return begin == end || round.trace.getEvents()[begin].isNumber;
+    return !moved->contains(op) && isFeederKind(round, frame, op) &&
+           !isa<ListOp, DictOp>(op);
   };
   MoveSet needed(moved->begin(), moved->end());
   for (Operation &op : llvm::reverse(body)) {
@@ -363,7 +372,6 @@ LogicalResult HoistTail::reorder(const Round &round, unsigned frame) {
   FailureOr<MoveSet> moved = collect(round, frame, pivot->getIterator());
   if (failed(moved))
     return failure();
-  // Lists stay where they are unless something else moves.
   if (moved->empty())
     return success();
   if (failed(checkOrder(round, frame, *moved, std::next(pivot->getIterator()))))

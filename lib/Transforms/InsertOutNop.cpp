@@ -1,5 +1,4 @@
-//===- InsertOutNop.cpp - R1: an out_nop on every crossing value -*- C++
-//-*-===//
+//===- InsertOutNop.cpp - R1: an out_nop on every crossing value -*- C++ -*-===//
 //
 // Part of the fqat-opt project, under the Apache License v2.0 with LLVM
 // Exceptions. See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- fqat-opt.cpp - Fixes TorchScript models for fixed-point training -*- C++
-//-*-===//
+//===- fqat-opt.cpp - Fixes TorchScript models for fixed-point training -*- C++ -*-===//
 //
 // Part of the fqat-opt project, under the Apache License v2.0 with LLVM
 // Exceptions. See LICENSE for license information.
