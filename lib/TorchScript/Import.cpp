@@ -933,7 +933,7 @@ LogicalResult Importer::importOperator(const jit::Node *node) {
 
 /// Drops the frames of the innermost module call: the tracer records no line
 /// for a call, but what runs in the callee has the caller further out.
-static ArrayRef<StackFrame> dropModuleCall(ArrayRef<StackFrame> frames) {
+static SmallVector<StackFrame> dropModuleCall(ArrayRef<StackFrame> frames) {
   auto isCallMachinery = [](const StackFrame &frame) {
     return frame.function == "_slow_forward" ||
            frame.function == "_call_impl" ||
@@ -944,41 +944,38 @@ static ArrayRef<StackFrame> dropModuleCall(ArrayRef<StackFrame> frames) {
     frames = frames.drop_front();
   while (!frames.empty() && isCallMachinery(frames.front()))
     frames = frames.drop_front();
-  return frames;
+  return SmallVector<StackFrame>(frames);
 }
 
 void Importer::locateCalls() {
-  // For each method, the stack of its first op, as seen from the method.
-  // Callees are requested by their callers, so that they come later in the
-  // file.
+  // For each method, the stack of its first op that has one, as seen from the
+  // method. Callees are requested by their callers, and so come later.
   SymbolTable symbols(model);
   DenseMap<Operation *, SmallVector<StackFrame>> stacks;
   SmallVector<MethodOp> methods(model.getOps<MethodOp>());
   for (MethodOp method : llvm::reverse(methods)) {
+    SmallVector<StackFrame> first;
     for (Operation &op : method.getBody().front()) {
-      ArrayRef<StackFrame> frames;
-      SmallVector<StackFrame> parsed;
-      if (auto call = dyn_cast<CallOp>(op)) {
-        auto callee = symbols.lookup<MethodOp>(call.getCallee());
-        frames = dropModuleCall(stacks.lookup(callee));
-        const StackFrame *frame = findUserFrame(frames);
-        if (frame && !getPosition(call.getLoc())) {
-          auto name = dyn_cast<NameLoc>(call.getLoc());
-          Location loc = makeNodeLoc(
-              context,
-              FileLineColLoc::get(context, frame->file, frame->line, 0),
-              method.getInstance(), {});
-          call->setLoc(name ? withNames(loc, name.getName()) : loc);
-        }
-        // The stacks live in the map, which may grow: keep a copy.
-        parsed.assign(frames.begin(), frames.end());
-      } else if (auto record =
-                     dyn_cast_or_null<ArrayAttr>(getDebugRecord(op.getLoc()))) {
-        parsed = parseStack(cast<StringAttr>(record[0]).getValue());
+      SmallVector<StackFrame> frames;
+      auto call = dyn_cast<CallOp>(op);
+      if (call)
+        frames = dropModuleCall(
+            stacks[symbols.lookup<MethodOp>(call.getCallee())]);
+      else if (auto record =
+                   dyn_cast_or_null<ArrayAttr>(getDebugRecord(op.getLoc())))
+        frames = parseStack(cast<StringAttr>(record[0]).getValue());
+      const StackFrame *frame = findUserFrame(frames);
+      if (call && frame && !getDebugRecord(call.getLoc())) {
+        auto name = dyn_cast<NameLoc>(call.getLoc());
+        Location loc = makeNodeLoc(
+            context, FileLineColLoc::get(context, frame->file, frame->line, 0),
+            method.getInstance(), {});
+        call->setLoc(name ? withNames(loc, name.getName()) : loc);
       }
-      if (stacks[method].empty())
-        stacks[method] = parsed;
+      if (first.empty())
+        first = std::move(frames);
     }
+    stacks[method] = std::move(first);
   }
 }
 

@@ -69,6 +69,21 @@ void Check::checkLists() {
   });
 }
 
+/// Whether an instance is called several times only because the one instance
+/// that calls it is: that one is the finding.
+static bool isCalledThroughShared(const CallTree &tree,
+                                  ArrayRef<unsigned> calls) {
+  ArrayRef<CallTree::Node> nodes = tree.getNodes();
+  DenseSet<unsigned> parents;
+  DenseSet<StringAttr> callers;
+  for (unsigned call : calls) {
+    parents.insert(nodes[call].parent);
+    MethodOp caller = nodes[nodes[call].parent].method;
+    callers.insert(caller.getInstanceAttr().getAttr());
+  }
+  return parents.size() == calls.size() && callers.size() == 1;
+}
+
 // R4, R5
 LogicalResult Check::checkCalls(SymbolTable &symbols) {
   FailureOr<CallTree> tree = CallTree::compute(getOperation(), symbols);
@@ -86,6 +101,8 @@ LogicalResult Check::checkCalls(SymbolTable &symbols) {
       report(first.getLoc()) << what << " does nothing but is called [R5]";
       continue;
     }
+    if (calls.size() > 1 && isCalledThroughShared(*tree, calls))
+      continue;
     if (calls.size() > 1) {
       InFlightDiagnostic diag = report(first.getLoc())
                                 << what << " is called " << calls.size()

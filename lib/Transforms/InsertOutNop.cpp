@@ -401,7 +401,7 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
   // Its forward returns its argument.
   Type tensor = TensorType::get(&getContext());
   OpBuilder builder(&getContext());
-  builder.setInsertionPointAfter(method);
+  builder.setInsertionPointToEnd(getOperation().getBody());
   Location bodyLoc = stripNames(owner.getLoc());
   auto forward = MethodOp::create(
       builder, bodyLoc, builder.getStringAttr(joinPath(instance, "forward")),

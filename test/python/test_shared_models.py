@@ -1,0 +1,80 @@
+"""Real models, where the folder with them lies beside the checkout."""
+
+import pytest
+import torch
+from conftest import SHARED_MODELS, assert_equivalent, records
+
+MODELS = sorted(path for path in SHARED_MODELS.glob("*.pt") if not path.name.endswith(".inputs.pt"))
+# Scripted code and opaque modules come with their own issue; until then: one error.
+UNSUPPORTED = {
+    "form_quantized": "__getstate__ and __setstate__",
+    "form_script_cf": "attribute 'names'",
+    "form_trace_of_script": "attribute 'names'",
+    "tv_mobilenet_v2_script": "constants of class",
+}
+
+
+def load_inputs(path):
+    return tuple(torch.load(path.with_suffix(".inputs.pt"), weights_only=False))
+
+
+def supported():
+    return [pytest.param(path, id=path.stem) for path in MODELS if path.stem not in UNSUPPORTED]
+
+
+if not MODELS:
+    pytest.skip("the shared models are not there", allow_module_level=True)
+
+
+@pytest.mark.parametrize("model", supported())
+def test_fix(tool, tmp_path, model):
+    fixed = tmp_path / "fixed.pt"
+    tool.run(model, "-o", fixed)
+    assert_equivalent(model, fixed, load_inputs(model))
+    tool.run("--check", fixed)
+    again = tmp_path / "again.pt"
+    tool.run(fixed, "-o", again)
+    assert records(again) == records(fixed)
+
+
+@pytest.mark.parametrize("model", supported())
+def test_round_trip_without_passes(tool, tmp_path, model):
+    output = tmp_path / "same.pt"
+    tool.run(model, "-o", output, "--pass-pipeline", "builtin.module()")
+    assert_equivalent(model, output, load_inputs(model))
+    before, after = records(model), records(output)
+    for name in before:
+        if name.startswith("traced_inputs"):
+            assert before[name] == after[name]
+
+
+@pytest.mark.parametrize("name", sorted(UNSUPPORTED))
+def test_unsupported_is_one_error(tool, tmp_path, name):
+    output = tmp_path / "out.pt"
+    result = tool.run(SHARED_MODELS / f"{name}.pt", "-o", output, expect=2)
+    lines = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert len(lines) == 1 and UNSUPPORTED[name] in lines[0]
+    assert not output.exists()
+
+
+def test_detect_reads_like_the_fix_by_hand(tool, filecheck):
+    filecheck(
+        tool.emit_mlir(SHARED_MODELS / "yolov8n_train82.pt"),
+        """
+CHECK-LABEL: fqat.method @model.22.forward(
+CHECK: fqat.call @model.22.cv2.0.forward
+CHECK-NEXT: fqat.out_nop @model.22.out_nop(
+CHECK-NEXT: fqat.call @model.22.cv3.0.forward
+CHECK-NEXT: fqat.out_nop @model.22.out_nop1(
+CHECK: fqat.call @model.22.cv2.1.forward
+CHECK-NEXT: fqat.out_nop @model.22.out_nop2(
+CHECK-NEXT: fqat.call @model.22.cv3.1.forward
+CHECK-NEXT: fqat.out_nop @model.22.out_nop3(
+CHECK: fqat.call @model.22.cv2.2.forward
+CHECK-NEXT: fqat.out_nop @model.22.out_nop4(
+CHECK-NEXT: fqat.call @model.22.cv3.2.forward
+CHECK-NEXT: fqat.out_nop @model.22.out_nop5(
+CHECK-COUNT-3: fqat.op "aten::cat"
+CHECK: fqat.return
+""",
+    )
