@@ -64,9 +64,17 @@ static bool isLoadableName(StringRef name) {
       "import", "in",     "is",      "lambda",   "nonlocal", "not",    "or",
       "pass",   "raise",  "return",  "try",      "while",    "with",   "yield",
       "print",  "torch",  "inf",     "nan",      "self"};
-  return !name.empty() && !reserved.contains(name) &&
-         llvm::all_of(name,
-                      [](unsigned char c) { return c > ' ' && c < 0x7f; });
+  return !name.empty() && !reserved.contains(name);
+}
+
+/// The name with what TorchScript cannot load in any attribute's name replaced
+/// by underscores.
+static std::string makeLoadable(StringRef name) {
+  std::string result = name.str();
+  for (char &c : result)
+    if (c < ' ' || c >= 0x7f || c == '"' || c == '\'' || c == '\\')
+      c = '_';
+  return result;
 }
 
 std::string Hierarchy::getFreshName(ModuleOp parent, StringRef base,
@@ -75,9 +83,9 @@ std::string Hierarchy::getFreshName(ModuleOp parent, StringRef base,
     return isLoadableName(name) &&
            !symbols.lookup(parent.getMemberSymbol(name));
   };
-  if (!numbered && isFree(base))
-    return base.str();
-  std::string stem = base.str();
+  if (!numbered && isFree(makeLoadable(base)))
+    return makeLoadable(base);
+  std::string stem = makeLoadable(base);
   if (!stem.empty() && llvm::isDigit(stem.back()))
     stem += '_';
   for (unsigned i = 1;; ++i) {

@@ -9,9 +9,13 @@
 #include "fqat/Support/Model.h"
 #include "fqat/IR/Paths.h"
 
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
+
+#include <cstring>
 
 using namespace mlir;
 
@@ -59,6 +63,71 @@ bool isHusk(SymbolTable &symbols, MethodOp method) {
     }
   }
   return true;
+}
+
+/// Whether a constant is the number one, as a number or as a tensor without
+/// dimensions.
+static bool isOne(SymbolTable &symbols, Value value) {
+  auto constant = value.getDefiningOp<ConstantOp>();
+  if (!constant)
+    return false;
+  if (auto number = dyn_cast<IntegerAttr>(constant.getValue()))
+    return number.getInt() == 1;
+  if (auto number = dyn_cast<FloatAttr>(constant.getValue()))
+    return number.getValueAsDouble() == 1.0;
+  auto tensor = dyn_cast<TensorAttr>(constant.getValue());
+  if (!tensor || !tensor.getSizes().empty())
+    return false;
+  auto storage = symbols.lookup<StorageOp>(tensor.getStorage().getValue());
+  auto bytes = dyn_cast<DenseResourceElementsAttr>(storage.getBytes());
+  AsmResourceBlob *blob = bytes ? bytes.getRawHandle().getBlob() : nullptr;
+  if (!blob)
+    return false;
+  auto holdsOne = [&](auto one) {
+    size_t offset = tensor.getOffset() * sizeof(one);
+    return offset + sizeof(one) <= blob->getData().size() &&
+           memcmp(blob->getData().data() + offset, &one, sizeof(one)) == 0;
+  };
+  return (tensor.getDtype() == "int64" && holdsOne(int64_t(1))) ||
+         (tensor.getDtype() == "float32" && holdsOne(1.0f)) ||
+         (tensor.getDtype() == "float64" && holdsOne(1.0));
+}
+
+bool returnsArgument(MethodOp method) {
+  Block &body = method.getBody().front();
+  return method.getNumArguments() == 1 && method.getNumResults() == 1 &&
+         llvm::hasSingleElement(body) &&
+         body.getTerminator()->getOperand(0) == body.getArgument(0);
+}
+
+bool isIdentity(SymbolTable &symbols, MethodOp method) {
+  if (method.getNumArguments() != 1 || method.getNumResults() != 1 ||
+      !isa<TensorType>(method.getArgumentTypes().front()) ||
+      !isa<TensorType>(method.getResultTypes().front()))
+    return false;
+  // The tensor that each op hands on, from the return backwards.
+  Block &body = method.getBody().front();
+  for (Operation &op : body) {
+    auto oper = dyn_cast<OperatorOp>(op);
+    if (!isa<ConstantOp, ListOp, GetOp, ReturnOp, OperatorOp>(op) ||
+        (oper && (oper.hasWrites() || oper.getRandom() || oper.getEffects())))
+      return false;
+  }
+  Value value = body.getTerminator()->getOperand(0);
+  while (auto op = value.getDefiningOp<OperatorOp>()) {
+    StringRef name = op.getName();
+    bool keepsAll = name == "aten::alias" || name == "aten::detach" ||
+                    name == "aten::clone" || name == "aten::contiguous";
+    // In evaluation, dropout returns its argument: it draws nothing then.
+    keepsAll |= name == "aten::dropout";
+    keepsAll |= (name == "aten::view_as" || name == "aten::expand_as") &&
+                op.getOperand(1) == op.getOperand(0);
+    keepsAll |= name == "aten::mul" && isOne(symbols, op.getOperand(1));
+    if (!keepsAll)
+      return false;
+    value = op.getOperand(0);
+  }
+  return value == body.getArgument(0);
 }
 
 bool isOutNop(ModuleOp instance, StringRef name) {

@@ -114,9 +114,6 @@ private:
   LogicalResult importNode(const jit::Node *node);
   LogicalResult importGetAttr(const jit::Node *node);
   LogicalResult importCall(const jit::Node *node);
-  /// Whether a call runs an out_nop.
-  bool isNopCall(StringAttr instance, StringAttr callee,
-                 jit::GraphFunction &function);
   LogicalResult importUnpack(const jit::Node *node);
   LogicalResult importOperator(const jit::Node *node);
   void setSchemaEffects(const jit::Node *node, OperatorOp op);
@@ -128,6 +125,8 @@ private:
   LogicalResult useAll(at::ArrayRef<const jit::Value *> inputs, Location loc,
                        SmallVectorImpl<Value> &values);
   void locateCalls();
+  /// Makes the calls of out_nops what they are.
+  void markOutNops();
   /// Puts methods in the order of their instances and, within one, of their
   /// class.
   void sortMethods();
@@ -152,7 +151,6 @@ private:
   // what was already seen of storages and tensors.
   DenseMap<const c10::ivalue::Object *, StringAttr> instances;
   DenseMap<StringAttr, const c10::ivalue::Object *> objects;
-  DenseMap<StringAttr, ModuleOp> instanceOps;
   DenseMap<const c10::StorageImpl *, FlatSymbolRefAttr> storages;
   DenseMap<const c10::TensorImpl *, int64_t> slotCounts, identities;
   DenseMap<StringAttr, Type> slotTypes;
@@ -319,9 +317,8 @@ LogicalResult Importer::importInstance(const c10::ivalue::Object &object,
     return unsupported("hooks");
   if (type->findMethod("__setstate__"))
     return unsupported("__getstate__ and __setstate__");
-  instanceOps[path] = ModuleOp::create(builder, loc, path,
-                                       getString(type->name()->qualifiedName()),
-                                       builder.getArrayAttr(slots));
+  ModuleOp::create(builder, loc, path, getString(type->name()->qualifiedName()),
+                   builder.getArrayAttr(slots));
   return success();
 }
 
@@ -759,13 +756,6 @@ LogicalResult Importer::importCall(const jit::Node *node) {
                             << "' is not supported yet";
 
   StringAttr callee = requestMethod(instance, name, &function, handed);
-  if (isNopCall(instance, callee, function)) {
-    auto nop =
-        OutNopOp::create(builder, loc, resultTypes.front(),
-                         FlatSymbolRefAttr::get(instance), arguments.front());
-    bindings[node->output()].values.push_back(nop.getResult());
-    return success();
-  }
   auto call = CallOp::create(builder, loc, FlatSymbolRefAttr::get(callee),
                              resultTypes, arguments);
   Binding &binding = bindings[node->output()];
@@ -779,17 +769,6 @@ LogicalResult Importer::importCall(const jit::Node *node) {
     binding.isSplitTuple = split != nullptr;
   }
   return success();
-}
-
-bool Importer::isNopCall(StringAttr instance, StringAttr callee,
-                         jit::GraphFunction &function) {
-  // An identity body alone makes no nop: the name or the class has to say so.
-  const jit::Graph &graph = *function.graph();
-  if (callee != joinPath(instance, "forward") || graph.inputs().size() != 2 ||
-      graph.outputs()[0] != graph.inputs()[1] ||
-      graph.inputs()[1]->type()->kind() != c10::TypeKind::TensorType)
-    return false;
-  return isOutNop(instanceOps[instance], nopName);
 }
 
 LogicalResult Importer::importUnpack(const jit::Node *node) {
@@ -959,8 +938,8 @@ void Importer::locateCalls() {
       SmallVector<StackFrame> frames;
       auto call = dyn_cast<CallOp>(op);
       if (call)
-        frames = dropModuleCall(
-            stacks[symbols.lookup<MethodOp>(call.getCallee())]);
+        frames =
+            dropModuleCall(stacks[symbols.lookup<MethodOp>(call.getCallee())]);
       else if (auto record =
                    dyn_cast_or_null<ArrayAttr>(getDebugRecord(op.getLoc())))
         frames = parseStack(cast<StringAttr>(record[0]).getValue());
@@ -976,6 +955,31 @@ void Importer::locateCalls() {
         first = std::move(frames);
     }
     stacks[method] = std::move(first);
+  }
+}
+
+void Importer::markOutNops() {
+  // The name or the class has to say so, and the body has to agree. Tracing
+  // gives a nop that is used twice two methods: they are the same.
+  SymbolTable symbols(model);
+  SmallVector<CallOp> calls;
+  model.walk([&](CallOp call) {
+    auto method = symbols.lookup<MethodOp>(call.getCallee());
+    auto instance = symbols.lookup<ModuleOp>(method.getInstance());
+    auto forward =
+        symbols.lookup<MethodOp>(joinPath(method.getInstance(), "forward"));
+    if (isOutNop(instance, nopName) && isIdentity(symbols, method) && forward &&
+        isIdentity(symbols, forward))
+      calls.push_back(call);
+  });
+  for (CallOp call : calls) {
+    OpBuilder at(call);
+    auto method = symbols.lookup<MethodOp>(call.getCallee());
+    auto nop =
+        OutNopOp::create(at, call.getLoc(), call.getResultTypes().front(),
+                         method.getInstanceAttr(), call.getArguments().front());
+    call.replaceAllUsesWith(nop->getResults());
+    call.erase();
   }
 }
 
@@ -1070,6 +1074,7 @@ OwningOpRef<mlir::ModuleOp> Importer::run() {
       return nullptr;
   }
   locateCalls();
+  markOutNops();
   sortMethods();
 
   for (auto [i, record] : llvm::enumerate(archive.getExtraRecords()))

@@ -250,10 +250,31 @@ std::optional<unsigned> HoistTail::findFrameToHoist(const Round &round) {
         kinds.contains({frames[frame].parent, getClass(frame)}) &&
         isMixedFrame(round.trace, round.regions, frame))
       mustHoist[frame] = true;
+  // So must one that runs the last out_nop itself but takes what the tail
+  // makes: its own tail waits for that outside.
+  for (unsigned frame : round.lastNopFrames) {
+    if (frame == 0 || !isMixedFrame(round.trace, round.regions, frame))
+      continue;
+    CallOp call = frames[frame].call;
+    for (Value argument : call.getArguments()) {
+      SmallVector<Leaf> leaves;
+      round.trace.getValue(frames[frame].parent, argument)
+          .collectLeaves(leaves);
+      mustHoist[frame] |= llvm::any_of(leaves, [&](const Leaf &leaf) {
+        return leaf.event != Leaf::None && round.regions.isTail(leaf.event);
+      });
+    }
+  }
   // Callees follow their callers, and so are deeper: take the last one first.
-  for (unsigned frame = frames.size(); frame-- > 1;)
-    if (mustHoist[frame])
-      return frame;
+  for (unsigned frame = frames.size(); frame-- > 1;) {
+    if (!mustHoist[frame])
+      continue;
+    // One whose tail all runs further down has nothing of its own to give.
+    MethodOp method = frames[frame].method;
+    for (Operation &op : method.getBody().front())
+      if (getUnit(round, frame, &op).isTail())
+        return frame;
+  }
   return std::nullopt;
 }
 

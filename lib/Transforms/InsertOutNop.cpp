@@ -40,6 +40,9 @@ namespace {
 /// An operand by its op and number.
 using Use = std::pair<Operation *, unsigned>;
 
+/// A tensor by the op that makes it and the number that the trace gives it.
+using TensorKey = std::pair<Operation *, unsigned>;
+
 /// Where a crossing value gets its nop.
 struct Placement {
   unsigned frame;
@@ -91,7 +94,17 @@ private:
   LogicalResult insert(Hierarchy &hierarchy, const Trace &trace,
                        const CrossingValue &crossing,
                        const Placement &placement, bool &signatureChanged);
-  std::string getNopInstance(Hierarchy &hierarchy, ModuleOp owner);
+  /// Takes out the nops that do not stand where a crossing value needs them.
+  LogicalResult strip(const Trace &trace, const Regions &regions);
+  /// The instance of a new nop for a tensor: one that the model has, or a new
+  /// one.
+  std::string getNopInstance(Hierarchy &hierarchy, ModuleOp owner,
+                             TensorKey key);
+  /// Makes sure that an instance's forward returns its argument.
+  void makeForward(Hierarchy &hierarchy, StringRef instance);
+
+  /// The nops that were taken out, by the tensor that they stood on.
+  SmallVector<std::pair<TensorKey, std::string>> freeNops;
 };
 
 } // namespace
@@ -292,20 +305,29 @@ LogicalResult Rerouter::reroute(Value from, Value to) {
 //===----------------------------------------------------------------------===//
 
 /// The value of a frame's body that holds the very tensor of a crossing value
-/// right after its producer: the last such value that stands before `after`
-/// or that `after` makes.
-static Value findValue(const Trace &trace, unsigned frame, Operation *after,
+/// right after its producer: one that `after` makes, or that is taken out of a
+/// list that it makes (`after` then becomes what takes it out), or the last one
+/// before.
+static Value findValue(const Trace &trace, unsigned frame, Operation *&after,
                        const CrossingValue &crossing) {
   auto holds = [&](Value value) {
     const AbstractValue &held = trace.getValue(frame, value);
-    return !held.isAggregate && held.leaves.size() == 1 &&
-           held.leaves.front().isTensor &&
+    return isa<TensorType>(value.getType()) && held.leaves.size() == 1 &&
            trace.readAfter(held.leaves.front(), crossing.producer)
                .leaf.isSameTensor(crossing.leaf);
   };
   for (Value result : after->getResults())
     if (holds(result))
       return result;
+  for (Operation *user : after->getUsers()) {
+    if (!isa<UnpackOp>(user) || user->getBlock() != after->getBlock())
+      continue;
+    for (Value result : user->getResults())
+      if (holds(result)) {
+        after = user;
+        return result;
+      }
+  }
   for (Operation *op = after->getPrevNode(); op; op = op->getPrevNode())
     for (Value result : op->getResults())
       if (holds(result))
@@ -337,12 +359,13 @@ FailureOr<Placement> InsertOutNop::place(const Trace &trace,
     }
     MethodOp method = frame.method;
     // What hands out several values keeps their nops inside, side by side.
-    if (!isAdjacent || (placement.value && method.getNumResults() != 1))
+    if (!isAdjacent || (placement.value && method.getNumResults() > 1))
       break;
-    Value value = findValue(trace, frame.parent, frame.call, crossing);
+    Operation *after = frame.call;
+    Value value = findValue(trace, frame.parent, after, crossing);
     if (!value)
       break;
-    placement = {frame.parent, frame.call, value};
+    placement = {frame.parent, after, value};
   }
   if (placement.value)
     return placement;
@@ -353,36 +376,124 @@ FailureOr<Placement> InsertOutNop::place(const Trace &trace,
          << "' holds it, so that no out_nop can be placed [R1]";
 }
 
-std::string InsertOutNop::getNopInstance(Hierarchy &hierarchy, ModuleOp owner) {
-  // A nop that the model has but does not use any more is as good as a new one.
+/// What a tensor is called across traces: the op that made it, and which of its
+/// tensors it is.
+static TensorKey getKey(const Trace &trace, const Leaf &leaf) {
+  Operation *op =
+      leaf.event == Leaf::None ? nullptr : trace.getEvents()[leaf.event].op;
+  return {op, leaf.index};
+}
+
+LogicalResult InsertOutNop::strip(const Trace &trace, const Regions &regions) {
+  ArrayRef<Event> events = trace.getEvents();
+  // Values that some reader takes without their nop need it put in anew.
+  DenseSet<TensorKey> uncovered;
+  for (const CrossingValue &crossing : findCrossingValues(trace, regions))
+    uncovered.insert(getKey(trace, crossing.leaf));
+  DenseSet<TensorKey> covered;
+  DenseSet<StringRef> used;
+  SmallVector<unsigned> wrong;
+  for (auto [i, event] : llvm::enumerate(events)) {
+    if (event.kind != Event::Nop)
+      continue;
+    auto nop = cast<OutNopOp>(event.op);
+    const Read &read = event.reads.front();
+    unsigned producer = read.getProducer();
+    bool isRight = producer != Leaf::None && regions.isQuantised(producer) &&
+                   !regions.hasAnchorDownstream(i) &&
+                   (!regions.getUsers(i).empty() || regions.isReturned(i));
+    for (unsigned k = producer + 1; isRight && k != i; ++k)
+      isRight = events[k].isNumber ||
+                (events[k].kind == Event::Nop &&
+                 events[k].reads.front().getProducer() == producer);
+    isRight = isRight && !uncovered.contains(getKey(trace, read.leaf)) &&
+              covered.insert(getKey(trace, read.leaf)).second &&
+              used.insert(nop.getInstance()).second;
+    if (!isRight)
+      wrong.push_back(i);
+  }
+  for (unsigned i : wrong) {
+    auto nop = cast<OutNopOp>(events[i].op);
+    const Leaf &leaf = events[i].reads.front().leaf;
+    // A nop that hands on a copy protects it from what is written later.
+    auto forward = SymbolTable::lookupNearestSymbolFrom<MethodOp>(
+        getOperation(),
+        StringAttr::get(&getContext(), joinPath(nop.getInstance(), "forward")));
+    Read atEnd = trace.readAfter(leaf, events.size());
+    if (forward && !returnsArgument(forward) &&
+        (atEnd.leaf.event != leaf.event ||
+         llvm::any_of(atEnd.writers,
+                      [&](unsigned writer) { return writer > i; }))) {
+      return nop.emitError()
+             << "out_nop '" << displayPath(nop.getInstance())
+             << "' does not stand right behind the value that it marks, and "
+                "cannot move because the value is written later [R1]";
+    }
+    if (leaf.event != Leaf::None)
+      freeNops.push_back({getKey(trace, leaf), nop.getInstance().str()});
+    nop.getResult().replaceAllUsesWith(nop.getInput());
+    nop.erase();
+  }
+  return success();
+}
+
+std::string InsertOutNop::getNopInstance(Hierarchy &hierarchy, ModuleOp owner,
+                                         TensorKey key) {
   SymbolTable &symbols = hierarchy.getSymbols();
+  DenseSet<StringRef> used;
+  getOperation().walk([&](Operation *op) {
+    if (auto nop = dyn_cast<OutNopOp>(op))
+      used.insert(nop.getInstance());
+    else if (auto call = dyn_cast<CallOp>(op))
+      used.insert(splitPath(call.getCallee()).first);
+  });
+  // The nop that the model has for this very value, where it stood wrong.
+  for (auto &[owned, instance] : freeNops)
+    if (owned == key && !used.contains(instance))
+      return instance;
+  // A nop that nothing calls any more: its value is not known, its place is.
   for (Operation *member : hierarchy.getMembers(owner)) {
     auto instance = dyn_cast<ModuleOp>(member);
-    if (!instance || !isOutNop(instance, nopName))
+    if (!instance || !isOutNop(instance, nopName) ||
+        used.contains(instance.getSymName()) ||
+        llvm::any_of(freeNops, [&](const auto &entry) {
+          return entry.second == instance.getSymName();
+        }))
       continue;
-    bool isUsed = false;
-    getOperation().walk([&](Operation *op) {
-      if (auto nop = dyn_cast<OutNopOp>(op))
-        isUsed |= nop.getInstance() == instance.getSymName();
-      else if (auto call = dyn_cast<CallOp>(op))
-        isUsed |= isAtOrBelow(call.getCallee(), instance.getSymName());
-    });
-    if (isUsed)
-      continue;
-    bool isIdle = true;
-    for (MethodOp method : hierarchy.getMethods(instance))
-      isIdle &= isHusk(symbols, method);
-    if (!isIdle)
-      continue;
-    for (MethodOp method : hierarchy.getMethods(instance))
-      hierarchy.eraseMethod(method);
-    return instance.getSymName().str();
+    if (llvm::all_of(hierarchy.getMethods(instance), [&](MethodOp method) {
+          return isHusk(symbols, method) || isIdentity(symbols, method);
+        }))
+      return instance.getSymName().str();
   }
   std::string name = hierarchy.getFreshName(owner, nopName, /*numbered=*/false);
   return hierarchy
       .addChild(owner, name, "__torch__.fqat.OutNop", owner.getLoc())
       .getSymName()
       .str();
+}
+
+void InsertOutNop::makeForward(Hierarchy &hierarchy, StringRef instance) {
+  SymbolTable &symbols = hierarchy.getSymbols();
+  auto forward = symbols.lookup<MethodOp>(joinPath(instance, "forward"));
+  if (forward && isIdentity(symbols, forward))
+    return;
+  // What tracing left of a nop is a husk.
+  for (MethodOp method :
+       hierarchy.getMethods(lookupInstance(symbols, instance)))
+    hierarchy.eraseMethod(method);
+  Type tensor = TensorType::get(&getContext());
+  OpBuilder builder(&getContext());
+  builder.setInsertionPointToEnd(getOperation().getBody());
+  Location loc = makeNodeLoc(&getContext(), {}, instance, {});
+  forward = MethodOp::create(
+      builder, loc, builder.getStringAttr(joinPath(instance, "forward")),
+      FlatSymbolRefAttr::get(&getContext(), instance),
+      TypeAttr::get(builder.getFunctionType({tensor}, {tensor})),
+      /*arg_attrs=*/ArrayAttr(), /*res_attrs=*/ArrayAttr());
+  forward.setArgAttr(0, FQATDialect::kArgNameAttr, builder.getStringAttr("x"));
+  Block *body = builder.createBlock(&forward.getBody());
+  ReturnOp::create(builder, loc, body->addArgument(tensor, loc));
+  symbols.insert(forward);
 }
 
 LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
@@ -396,32 +507,21 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
            << "' runs several times, so that one out_nop would serve several "
               "values; clone shared modules first [R1]";
   ModuleOp owner = lookupInstance(hierarchy.getSymbols(), method.getInstance());
-  std::string instance = getNopInstance(hierarchy, owner);
-
-  // Its forward returns its argument.
-  Type tensor = TensorType::get(&getContext());
-  OpBuilder builder(&getContext());
-  builder.setInsertionPointToEnd(getOperation().getBody());
-  Location bodyLoc = stripNames(owner.getLoc());
-  auto forward = MethodOp::create(
-      builder, bodyLoc, builder.getStringAttr(joinPath(instance, "forward")),
-      FlatSymbolRefAttr::get(&getContext(), instance),
-      TypeAttr::get(builder.getFunctionType({tensor}, {tensor})),
-      /*arg_attrs=*/ArrayAttr(), /*res_attrs=*/ArrayAttr());
-  forward.setArgAttr(0, FQATDialect::kArgNameAttr, builder.getStringAttr("x"));
-  Block *body = builder.createBlock(&forward.getBody());
-  ReturnOp::create(builder, bodyLoc, body->addArgument(tensor, bodyLoc));
-  hierarchy.getSymbols().insert(forward);
+  std::string instance =
+      getNopInstance(hierarchy, owner, getKey(trace, crossing.leaf));
+  makeForward(hierarchy, instance);
 
   // Behind the nops that follow the same op already.
   Operation *after = placement.after;
   while (isa_and_nonnull<OutNopOp>(after->getNextNode()))
     after = after->getNextNode();
+  OpBuilder builder(&getContext());
   builder.setInsertionPointAfter(after);
   FileLineColLoc position = getPosition(placement.after->getLoc());
   auto nop = OutNopOp::create(
       builder, makeNodeLoc(&getContext(), position, method.getInstance(), {}),
-      tensor, FlatSymbolRefAttr::get(&getContext(), instance), placement.value);
+      placement.value.getType(),
+      FlatSymbolRefAttr::get(&getContext(), instance), placement.value);
 
   DenseSet<Use> wanted;
   for (auto [event, operand] : crossing.readers)
@@ -441,7 +541,7 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
   llvm::append_range(names, placement.after->getBlock()->getArguments());
   for (Value name : names) {
     const AbstractValue &held = trace.getValue(placement.frame, name);
-    if (!held.isAggregate && held.leaves.size() == 1 &&
+    if (isa<TensorType>(name.getType()) && held.leaves.size() == 1 &&
         trace.readAfter(held.leaves.front(), crossing.producer)
             .leaf.isSameTensor(crossing.leaf) &&
         failed(rerouter.reroute(name, nop.getResult())))
@@ -470,6 +570,14 @@ void InsertOutNop::runOnOperation() {
   Hierarchy hierarchy(getOperation());
   ChangeCounts &counts = getAnalysis<ChangeCounts>();
   bool changed = false;
+  freeNops.clear();
+  {
+    FailureOr<Trace> trace =
+        Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
+    if (failed(trace) || failed(strip(*trace, Regions(*trace))))
+      return signalPassFailure();
+    changed = !freeNops.empty();
+  }
   // A change of a signature replaces calls that the trace names: trace again.
   bool stale = true;
   while (stale) {

@@ -104,3 +104,32 @@ fqat.method @decode.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instan
   %0 = fqat.op "aten::exp"(%x) : (!fqat.tensor) -> !fqat.tensor
   fqat.return %0 : !fqat.tensor
 }
+
+// -----
+
+// The callee that runs the last out_nop takes what the tail makes: what it does
+// with that moves out, and it takes it no more.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.TailArgument"
+fqat.module @"$" class "__torch__.TailArgument" slots ["out_nop", "m"]
+fqat.module @out_nop class "__torch__.fqat.OutNop" slots []
+fqat.module @m class "__torch__.M" slots ["out_nop"]
+fqat.module @m.out_nop class "__torch__.fqat.OutNop" slots []
+// CHECK: fqat.method @forward(%[[X:.*]]: !fqat.tensor)
+fqat.method @forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"$"} {
+  // CHECK: %[[N:.*]] = fqat.out_nop @out_nop(
+  // CHECK-NEXT: %[[M:.*]] = fqat.call @m.forward(%[[X]]) : (!fqat.tensor) -> !fqat.tensor
+  // CHECK-NEXT: %[[S:.*]] = fqat.op "aten::sigmoid"(%[[N]])
+  // CHECK-NEXT: fqat.op "aten::mul"(%[[S]], %[[M]])
+  %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %n = fqat.out_nop @out_nop(%a) : !fqat.tensor
+  %s = fqat.op "aten::sigmoid"(%n) : (!fqat.tensor) -> !fqat.tensor
+  %r = fqat.call @m.forward(%s, %x) : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
+  fqat.return %r : !fqat.tensor
+}
+fqat.method @m.forward(%t: !fqat.tensor, %x: !fqat.tensor) -> !fqat.tensor attributes {instance = @m} {
+  %c = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %n = fqat.out_nop @m.out_nop(%c) : !fqat.tensor
+  %r = fqat.op "aten::mul"(%t, %n) : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
+  fqat.return %r : !fqat.tensor
+}

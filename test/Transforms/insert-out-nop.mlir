@@ -26,8 +26,6 @@ fqat.method @forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"
   %c = fqat.op "aten::cat"(%l) : (!fqat.list<tensor>) -> !fqat.tensor
   fqat.return %c : !fqat.tensor
 }
-// CHECK: fqat.method @out_nop.forward(%[[X:.*]]: !fqat.tensor {fqat.name = "x"}) -> !fqat.tensor
-// CHECK-NEXT: fqat.return %[[X]]
 // CHECK: fqat.method @cv2.forward
 // CHECK-NOT: fqat.out_nop
 fqat.method @cv2.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @cv2} {
@@ -42,6 +40,8 @@ fqat.method @cv3.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance 
   %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
   fqat.return %0 : !fqat.tensor
 }
+// CHECK: fqat.method @out_nop.forward(%[[X:.*]]: !fqat.tensor {fqat.name = "x"}) -> !fqat.tensor
+// CHECK-NEXT: fqat.return %[[X]]
 
 // -----
 
@@ -176,4 +176,64 @@ fqat.module @"$" class "__torch__.NoConv" slots []
 fqat.method @forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"$"} {
   %0 = fqat.op "aten::relu"(%x) : (!fqat.tensor) -> !fqat.tensor
   fqat.return %0 : !fqat.tensor
+}
+
+// -----
+
+// Parts of one split: one for the tail, one for a conv.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Parts"
+fqat.module @"$" class "__torch__.Parts" slots []
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %1 = fqat.op "aten::chunk"(%0) aliases [0] : (!fqat.tensor) -> !fqat.list<tensor>
+  // CHECK: %[[P:.*]]:2 = fqat.unpack
+  // CHECK-NEXT: %[[N:.*]] = fqat.out_nop @out_nop(%[[P]]#0)
+  // CHECK-NEXT: %[[C:.*]] = fqat.op "aten::conv2d"(%[[P]]#1)
+  // CHECK-NEXT: %[[M:.*]] = fqat.out_nop @out_nop1(%[[C]])
+  %2:2 = fqat.unpack %1 : (!fqat.list<tensor>) -> (!fqat.tensor, !fqat.tensor)
+  %3 = fqat.op "aten::conv2d"(%2#1) : (!fqat.tensor) -> !fqat.tensor
+  // CHECK: fqat.return %[[N]], %[[M]]
+  fqat.return %2#0, %3 : !fqat.tensor, !fqat.tensor
+}
+
+// -----
+
+// A nop that the model has in the wrong place moves to its value; one that the
+// quantised region reads is passed by; one in the right place stays.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.OwnNops" slots ["n0", "n1", "n2", "n3"]
+fqat.module @"$" class "__torch__.OwnNops" slots ["n0", "n1", "n2", "n3"]
+fqat.module @n0 class "__torch__.OutNop" slots []
+fqat.module @n1 class "__torch__.OutNop" slots []
+fqat.module @n2 class "__torch__.OutNop" slots []
+fqat.module @n3 class "__torch__.OutNop" slots []
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  // CHECK: %[[A:.*]] = fqat.op "aten::conv2d"
+  // CHECK-NEXT: %[[NA:.*]] = fqat.out_nop @n0(%[[A]])
+  // CHECK-NEXT: %[[B:.*]] = fqat.op "aten::conv2d"(%[[A]])
+  // CHECK-NEXT: %[[NB:.*]] = fqat.out_nop @n1(%[[B]])
+  // CHECK-NEXT: %[[C:.*]] = fqat.op "aten::conv1d"
+  // CHECK-NEXT: %[[NC:.*]] = fqat.out_nop @n2(%[[C]])
+  // CHECK-NEXT: fqat.return %[[NA]], %[[NB]], %[[NC]]
+  %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %0 = fqat.out_nop @n0(%a) : !fqat.tensor
+  %b = fqat.op "aten::conv2d"(%0) : (!fqat.tensor) -> !fqat.tensor
+  %c = fqat.op "aten::conv1d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %1 = fqat.out_nop @n1(%b) : !fqat.tensor
+  %2 = fqat.out_nop @n2(%c) : !fqat.tensor
+  %3 = fqat.out_nop @n3(%x) : !fqat.tensor
+  fqat.return %0, %1, %2 : !fqat.tensor, !fqat.tensor, !fqat.tensor
+}
+fqat.method @n0.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @n0} {
+  fqat.return %x : !fqat.tensor
+}
+fqat.method @n1.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @n1} {
+  fqat.return %x : !fqat.tensor
+}
+fqat.method @n2.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @n2} {
+  fqat.return %x : !fqat.tensor
+}
+fqat.method @n3.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @n3} {
+  fqat.return %x : !fqat.tensor
 }

@@ -29,6 +29,14 @@ mlir::Type getSlotType(mlir::Operation *slot);
 /// identity module. It may call other husks.
 bool isHusk(mlir::SymbolTable &symbols, MethodOp method);
 
+/// Whether a method returns its one tensor as it is: the argument itself, or
+/// what tracing leaves of a module that hides the identity from it (`x * 1`, a
+/// clone, a view of the same size).
+bool isIdentity(mlir::SymbolTable &symbols, MethodOp method);
+
+/// Whether a method returns its argument and does nothing else.
+bool returnsArgument(MethodOp method);
+
 /// Whether an instance is an out_nop by its name (`name`, with an optional
 /// underscore and number) or its class (`OutNop`).
 bool isOutNop(ModuleOp instance, llvm::StringRef name);
