@@ -48,6 +48,15 @@ llvm::Expected<AnchorSet> AnchorSet::create(ArrayRef<std::string> families,
   return set;
 }
 
+FailureOr<AnchorSet> AnchorSet::create(Operation *op,
+                                       ArrayRef<std::string> families,
+                                       ArrayRef<std::string> excluded) {
+  auto set = create(families, excluded);
+  if (!set)
+    return op->emitError() << llvm::toString(set.takeError());
+  return std::move(*set);
+}
+
 bool AnchorSet::isExcluded(StringRef instance) const {
   for (const std::string &glob : excluded) {
     auto pattern = llvm::cantFail(llvm::GlobPattern::create(glob));

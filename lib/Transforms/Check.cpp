@@ -18,7 +18,6 @@
 #include "fqat/Transforms/Passes.h"
 
 #include "llvm/ADT/DenseSet.h"
-#include "llvm/Support/Error.h"
 
 using namespace mlir;
 
@@ -205,13 +204,10 @@ LogicalResult Check::checkNops(SymbolTable &symbols,
 }
 
 void Check::runOnOperation() {
-  auto anchorSet = AnchorSet::create(
-      std::vector<std::string>(anchors.begin(), anchors.end()),
-      std::vector<std::string>(exclude.begin(), exclude.end()));
-  if (!anchorSet) {
-    getOperation().emitError() << llvm::toString(anchorSet.takeError());
+  FailureOr<AnchorSet> anchorSet =
+      AnchorSet::create(getOperation(), anchors, exclude);
+  if (failed(anchorSet))
     return signalPassFailure();
-  }
   SymbolTable symbols(getOperation());
   foundAny = false;
   checkLists();

@@ -28,7 +28,6 @@
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/Support/Error.h"
 
 using namespace mlir;
 
@@ -412,13 +411,10 @@ LogicalResult HoistTail::reorder(const Round &round, unsigned frame) {
 }
 
 void HoistTail::runOnOperation() {
-  auto anchorSet = AnchorSet::create(
-      std::vector<std::string>(anchors.begin(), anchors.end()),
-      std::vector<std::string>(exclude.begin(), exclude.end()));
-  if (!anchorSet) {
-    getOperation().emitError() << llvm::toString(anchorSet.takeError());
+  FailureOr<AnchorSet> anchorSet =
+      AnchorSet::create(getOperation(), anchors, exclude);
+  if (failed(anchorSet))
     return signalPassFailure();
-  }
   Hierarchy hierarchy(getOperation());
   while (true) {
     FailureOr<Trace> trace =

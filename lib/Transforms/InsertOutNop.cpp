@@ -26,7 +26,6 @@
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/Support/Error.h"
 
 using namespace mlir;
 
@@ -560,13 +559,10 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
 }
 
 void InsertOutNop::runOnOperation() {
-  auto anchorSet = AnchorSet::create(
-      std::vector<std::string>(anchors.begin(), anchors.end()),
-      std::vector<std::string>(exclude.begin(), exclude.end()));
-  if (!anchorSet) {
-    getOperation().emitError() << llvm::toString(anchorSet.takeError());
+  FailureOr<AnchorSet> anchorSet =
+      AnchorSet::create(getOperation(), anchors, exclude);
+  if (failed(anchorSet))
     return signalPassFailure();
-  }
   Hierarchy hierarchy(getOperation());
   ChangeCounts &counts = getAnalysis<ChangeCounts>();
   bool changed = false;

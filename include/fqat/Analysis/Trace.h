@@ -39,6 +39,11 @@ public:
   static llvm::Expected<AnchorSet> create(llvm::ArrayRef<std::string> families,
                                           llvm::ArrayRef<std::string> excluded);
 
+  /// The same for a pass: what is wrong with its options is an error at `op`.
+  static mlir::FailureOr<AnchorSet>
+  create(mlir::Operation *op, llvm::ArrayRef<std::string> families,
+         llvm::ArrayRef<std::string> excluded);
+
   bool contains(OperatorOp op, llvm::StringRef instance) const;
 
 private:
