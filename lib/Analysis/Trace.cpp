@@ -412,7 +412,7 @@ void TraceBuilder::visitOperator(OperatorOp op) {
       }
     }
   }
-  bool isWhole = event.isNumber;
+  bool isNumberEvent = event.isNumber;
   trace.events.push_back(std::move(event));
   for (auto [i, result] : llvm::enumerate(op.getResults())) {
     AbstractValue held;
@@ -425,7 +425,7 @@ void TraceBuilder::visitOperator(OperatorOp op) {
       leaf.event = index;
       leaf.index = i;
       leaf.isTensor = holdsTensor(result.getType());
-      leaf.isNumber = isWhole;
+      leaf.isNumber = isNumberEvent;
       leaf.region = std::move(region);
       held.leaves.push_back(std::move(leaf));
     };
@@ -527,12 +527,6 @@ std::optional<unsigned> Trace::getCallee(unsigned frame, CallOp call) const {
   if (it == callees.end())
     return std::nullopt;
   return it->second;
-}
-
-bool Trace::isInside(unsigned frame, unsigned ancestor) const {
-  while (frame > ancestor)
-    frame = frames[frame].parent;
-  return frame == ancestor;
 }
 
 std::pair<unsigned, unsigned> Trace::getSpan(unsigned frame,

@@ -103,12 +103,4 @@ StringRef getInstancePath(Location loc) {
   return name ? name.getName().getValue().drop_front() : StringRef();
 }
 
-std::string describePosition(Location loc) {
-  FileLineColLoc position = getPosition(loc);
-  if (!position)
-    return {};
-  return (position.getFilename().getValue() + ":" + Twine(position.getLine()))
-      .str();
-}
-
 } // namespace fqat

@@ -39,13 +39,6 @@ Attribute getSlotValue(Operation *slot) {
       .Default([](Operation *) { return nullptr; });
 }
 
-Type getSlotType(Operation *slot) {
-  return llvm::TypeSwitch<Operation *, Type>(slot)
-      .Case<ParameterOp, BufferOp, AttributeOp>(
-          [](auto op) { return op.getType(); })
-      .Default([](Operation *) { return nullptr; });
-}
-
 bool isHusk(SymbolTable &symbols, MethodOp method) {
   SmallVector<MethodOp> worklist = {method};
   DenseSet<Operation *> seen;

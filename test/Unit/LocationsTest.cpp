@@ -52,13 +52,13 @@ TEST(LocationsTest, KeepsNamesAndRecordsApart) {
   EXPECT_EQ(withNames(named, ""), loc);
   EXPECT_EQ(getDebugRecord(named), record);
   EXPECT_EQ(getInstancePath(named), "a.b");
-  EXPECT_EQ(describePosition(named), "model.py:7");
+  EXPECT_EQ(getPosition(named).getLine(), 7u);
 }
 
-TEST(LocationsTest, DescribesNothingWhereThereIsNothing) {
+TEST(LocationsTest, FindsNothingWhereThereIsNothing) {
   MLIRContext context;
   Location unknown = UnknownLoc::get(&context);
-  EXPECT_EQ(describePosition(unknown), "");
+  EXPECT_FALSE(getPosition(unknown));
   EXPECT_EQ(getInstancePath(unknown), "");
   EXPECT_FALSE(getDebugRecord(unknown));
 }

@@ -8,6 +8,7 @@
 
 #include "fqat/Analysis/Trace.h"
 #include "fqat/IR/FQATOps.h"
+#include "fqat/IR/Paths.h"
 #include "fqat/Pipeline/Pipeline.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/TorchScript/Export.h"
@@ -99,7 +100,12 @@ private:
                      : diag.getSeverity() == DiagnosticSeverity::Warning
                          ? "warning"
                          : "note";
-    printLine(diag.getLocation(), kind, diag.str());
+    std::string message = diag.str();
+    // Messages name the instance where it matters; else the location does.
+    StringRef instance = fqat::getInstancePath(diag.getLocation());
+    if (!instance.empty() && !StringRef(message).contains("'" + instance.str()))
+      message += " (in '" + fqat::displayPath(instance) + "')";
+    printLine(diag.getLocation(), kind, message);
     for (Diagnostic &note : diag.getNotes())
       printLine(note.getLocation(), "note", note.str());
   }

@@ -154,7 +154,6 @@ public:
   llvm::ArrayRef<unsigned> getFramesOf(MethodOp method) const;
   /// The frame that a call made in a frame opened, or None.
   std::optional<unsigned> getCallee(unsigned frame, CallOp call) const;
-  bool isInside(unsigned frame, unsigned ancestor) const;
   /// The events of one op of a body in one frame: [begin, end).
   std::pair<unsigned, unsigned> getSpan(unsigned frame,
                                         mlir::Operation *op) const;

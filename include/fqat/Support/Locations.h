@@ -58,9 +58,6 @@ mlir::FileLineColLoc getPosition(mlir::Location loc);
 /// The path of the instance that a location names; empty if none.
 llvm::StringRef getInstancePath(mlir::Location loc);
 
-/// `FILE:LINE` for messages; empty if the location has none.
-std::string describePosition(mlir::Location loc);
-
 } // namespace fqat
 
 #endif // FQAT_SUPPORT_LOCATIONS_H

@@ -22,9 +22,6 @@ ModuleOp lookupInstance(mlir::SymbolTable &symbols, llvm::StringRef symbol);
 /// The value of a slot: of a parameter, a buffer or an attribute; else null.
 mlir::Attribute getSlotValue(mlir::Operation *slot);
 
-/// The type of a slot, or null.
-mlir::Type getSlotType(mlir::Operation *slot);
-
 /// Whether the body does nothing and returns nothing: what tracing leaves of an
 /// identity module. It may call other husks.
 bool isHusk(mlir::SymbolTable &symbols, MethodOp method);
