@@ -77,9 +77,12 @@ static bool isOne(SymbolTable &symbols, Value value) {
   if (!blob)
     return false;
   auto holdsOne = [&](auto one) {
-    size_t offset = tensor.getOffset() * sizeof(one);
-    return offset + sizeof(one) <= blob->getData().size() &&
-           memcmp(blob->getData().data() + offset, &one, sizeof(one)) == 0;
+    decltype(one) value;
+    size_t offset = tensor.getOffset() * sizeof(value);
+    if (offset + sizeof(value) > blob->getData().size())
+      return false;
+    memcpy(&value, blob->getData().data() + offset, sizeof(value));
+    return value == one;
   };
   return (tensor.getDtype() == "int64" && holdsOne(int64_t(1))) ||
          (tensor.getDtype() == "float32" && holdsOne(1.0f)) ||

@@ -58,6 +58,13 @@ std::string cleanMessage(const std::exception &error) {
   return result;
 }
 
+/// The record that holds the code of a qualified name: `a.b` is in
+/// `code/a/b.py`. libtorch does not export its own version of this.
+static std::string getCodeRecord(std::string qualifier) {
+  llvm::replace(qualifier, '.', '/');
+  return "code/" + qualifier + ".py";
+}
+
 namespace {
 
 /// Where the code of one file was generated from: the pairs of a position in
@@ -147,13 +154,6 @@ private:
   bool parsed = false;
   std::vector<std::pair<size_t, jit::SourceRange>> ranges;
 };
-
-/// The record that holds the code of a qualified name: `a.b` is in
-/// `code/a/b.py`. libtorch does not export its own version of this.
-std::string getCodeRecord(std::string qualifier) {
-  std::replace(qualifier.begin(), qualifier.end(), '.', '/');
-  return "code/" + qualifier + ".py";
-}
 
 /// Reads the parts of one archive.
 class Reader {

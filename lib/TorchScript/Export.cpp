@@ -17,6 +17,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/TorchScript/Export.h"
+
 #include "Archive.h"
 #include "Types.h"
 
@@ -235,7 +236,8 @@ FailureOr<at::Tensor> Exporter::makeTensor(TensorAttr attr, Operation *op) {
   if (!isEmpty && (end + 1) * c10::elementSize(*dtype) > storage->nbytes())
     return op->emitError() << "a tensor reaches beyond its storage '"
                            << attr.getStorage().getValue() << "'";
-  at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(*dtype));
+  c10::ScalarType scalarType = *dtype;
+  at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(scalarType));
   tensor.set_(
       *storage, attr.getOffset(),
       at::IntArrayRef(attr.getSizes().data(), attr.getSizes().size()),

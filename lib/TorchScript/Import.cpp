@@ -18,6 +18,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/TorchScript/Import.h"
+
 #include "Archive.h"
 #include "Types.h"
 

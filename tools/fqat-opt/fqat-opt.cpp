@@ -79,7 +79,7 @@ private:
 class DiagnosticPrinter {
 public:
   explicit DiagnosticPrinter(MLIRContext *context)
-      : handler(context, [this](Diagnostic &diag) {
+      : handler(context, [](Diagnostic &diag) {
           print(diag);
           return success();
         }) {}
