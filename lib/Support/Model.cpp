@@ -111,14 +111,19 @@ bool isIdentity(SymbolTable &symbols, MethodOp method) {
   }
   Value value = body.getTerminator()->getOperand(0);
   while (auto op = value.getDefiningOp<OperatorOp>()) {
+    if (op.getNumOperands() == 0)
+      return false;
     StringRef name = op.getName();
+    bool hasOther = op.getNumOperands() > 1;
     bool keepsAll = name == "aten::alias" || name == "aten::detach" ||
                     name == "aten::clone" || name == "aten::contiguous";
     // In evaluation, dropout returns its argument: it draws nothing then.
     keepsAll |= name == "aten::dropout";
-    keepsAll |= (name == "aten::view_as" || name == "aten::expand_as") &&
+    keepsAll |= hasOther &&
+                (name == "aten::view_as" || name == "aten::expand_as") &&
                 op.getOperand(1) == op.getOperand(0);
-    keepsAll |= name == "aten::mul" && isOne(symbols, op.getOperand(1));
+    keepsAll |=
+        hasOther && name == "aten::mul" && isOne(symbols, op.getOperand(1));
     if (!keepsAll)
       return false;
     value = op.getOperand(0);

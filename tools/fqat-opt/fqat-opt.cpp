@@ -103,8 +103,9 @@ private:
     std::string message = diag.str();
     // Messages name the instance where it matters; else the location does.
     StringRef instance = fqat::getInstancePath(diag.getLocation());
-    if (!instance.empty() && !StringRef(message).contains("'" + instance.str()))
-      message += " (in '" + fqat::displayPath(instance) + "')";
+    std::string shown = "'" + fqat::displayPath(instance);
+    if (!instance.empty() && !StringRef(message).contains(shown))
+      message += " (in " + shown + "')";
     printLine(diag.getLocation(), kind, message);
     for (Diagnostic &note : diag.getNotes())
       printLine(note.getLocation(), "note", note.str());
