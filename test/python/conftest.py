@@ -12,7 +12,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_MODELS = ROOT.parent / "shared" / "models"
-TRAP_NAMES = ("FileCheck", "FileCheck-22")
+FILECHECK_NAMES = ("FileCheck", "FileCheck-22")
 
 
 class Tool:
@@ -57,7 +57,7 @@ def tool(tmp_path) -> Tool:
 @pytest.fixture
 def filecheck(tmp_path):
     """Checks a text with FileCheck directives."""
-    program = next(filter(None, map(shutil.which, TRAP_NAMES)), None)
+    program = next(filter(None, map(shutil.which, FILECHECK_NAMES)), None)
     program = program or "/usr/lib/llvm-22/bin/FileCheck"
 
     def check(text: str, directives: str) -> None:
