@@ -455,7 +455,7 @@ void TraceBuilder::visit(Operation *op) {
   } else if (auto read = dyn_cast<GetOp>(op)) {
     Operation *slot = symbols.lookup(read.getSlot());
     Attribute value = slot->getAttr("value");
-    if (auto tensor = dyn_cast<TensorAttr>(value))
+    if (auto tensor = dyn_cast_or_null<TensorAttr>(value))
       set(read.getResult(), makeTensorOf(tensor, read.getSlotAttr()));
     else
       set(read.getResult(),

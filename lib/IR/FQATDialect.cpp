@@ -88,6 +88,38 @@ void FQATDialect::initialize() {
       >();
 }
 
+bool isSubtype(Type from, Type to) {
+  if (from == to || isa<AnyValueType, ObjectType>(to) || isa<ObjectType>(from))
+    return true;
+  if (auto optional = dyn_cast<OptionalType>(to)) {
+    if (auto other = dyn_cast<OptionalType>(from))
+      from = other.getElementType();
+    return isa<NoneType>(from) || isSubtype(from, optional.getElementType());
+  }
+  if (isa<NumberType>(to))
+    return isa<IntType, FloatType, ComplexType>(from);
+  if (auto list = dyn_cast<ListType>(to)) {
+    auto other = dyn_cast<ListType>(from);
+    return other && isSubtype(other.getElementType(), list.getElementType());
+  }
+  if (auto dict = dyn_cast<DictType>(to)) {
+    auto other = dyn_cast<DictType>(from);
+    return other && isSubtype(other.getKeyType(), dict.getKeyType()) &&
+           isSubtype(other.getValueType(), dict.getValueType());
+  }
+  if (auto tuple = dyn_cast<TupleType>(to)) {
+    auto other = dyn_cast<TupleType>(from);
+    return other &&
+           tuple.getElementTypes().size() == other.getElementTypes().size() &&
+           llvm::all_of(
+               llvm::zip(other.getElementTypes(), tuple.getElementTypes()),
+               [](auto pair) {
+                 return isSubtype(std::get<0>(pair), std::get<1>(pair));
+               });
+  }
+  return false;
+}
+
 LogicalResult TensorAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  FlatSymbolRefAttr storage, StringRef dtype,
                                  ArrayRef<int64_t> sizes,

@@ -48,6 +48,14 @@ static OpTy lookup(SymbolTableCollection &symbolTable, Operation *from,
 // The object graph
 //===----------------------------------------------------------------------===//
 
+void ModuleOp::build(OpBuilder &builder, OperationState &state,
+                     StringRef symName, StringRef className, ArrayAttr slots) {
+  build(builder, state, builder.getStringAttr(symName),
+        builder.getStringAttr(className), slots, /*constants=*/nullptr,
+        /*hooks=*/nullptr, /*pre_hooks=*/nullptr, /*state=*/nullptr,
+        /*interface=*/nullptr);
+}
+
 std::string ModuleOp::getMemberSymbol(StringRef name) {
   return joinPath(getSymName(), name);
 }
@@ -89,7 +97,7 @@ LogicalResult StorageOp::verify() {
 template <typename SlotOpTy>
 static LogicalResult verifySlot(SlotOpTy op,
                                 SymbolTableCollection &symbolTable) {
-  auto tensor = dyn_cast<TensorAttr>(op.getValue());
+  auto tensor = dyn_cast_or_null<TensorAttr>(op.getValueAttr());
   if (tensor) {
     auto storage = lookup<StorageOp>(symbolTable, op, tensor.getStorage());
     if (!storage)
@@ -167,9 +175,50 @@ LogicalResult MethodOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   return success();
 }
 
+/// Whether values of the types `from` can stand where `to` is declared.
+static bool areSubtypes(TypeRange from, TypeRange to) {
+  return from.size() == to.size() &&
+         llvm::all_of(llvm::zip(from, to), [](auto pair) {
+           return isSubtype(std::get<0>(pair), std::get<1>(pair));
+         });
+}
+
+ParseResult FunctionOp::parse(OpAsmParser &parser, OperationState &result) {
+  auto buildFunctionType =
+      [](Builder &builder, ArrayRef<Type> inputs, ArrayRef<Type> results,
+         function_interface_impl::VariadicFlag,
+         std::string &) { return builder.getFunctionType(inputs, results); };
+  return function_interface_impl::parseFunctionOp(
+      parser, result, /*allowVariadic=*/false,
+      getFunctionTypeAttrName(result.name), buildFunctionType,
+      getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
+}
+
+void FunctionOp::print(OpAsmPrinter &printer) {
+  function_interface_impl::printFunctionOp(
+      printer, *this, /*isVariadic=*/false, getFunctionTypeAttrName(),
+      getArgAttrsAttrName(), getResAttrsAttrName());
+}
+
+LogicalResult FunctionOp::verify() {
+  if (getBody().empty())
+    return emitOpError("has no body");
+  if (!getSymName().starts_with("$"))
+    return emitOpError("has a symbol without a dollar sign");
+  return success();
+}
+
+void FunctionOp::getAsmBlockArgumentNames(Region &region,
+                                          OpAsmSetValueNameFn setNameFn) {
+  for (BlockArgument arg : region.getArguments())
+    if (auto name = getArgAttrOfType<StringAttr>(arg.getArgNumber(),
+                                                 FQATDialect::kArgNameAttr))
+      setNameFn(arg, name.getValue());
+}
+
 LogicalResult ReturnOp::verify() {
-  auto method = cast<MethodOp>((*this)->getParentOp());
-  if (getOperandTypes() != TypeRange(method.getResultTypes()))
+  auto function = cast<FunctionOpInterface>((*this)->getParentOp());
+  if (!areSubtypes(getOperandTypes(), function.getResultTypes()))
     return emitOpError("returns other types than its method declares");
   return success();
 }
@@ -194,13 +243,29 @@ LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   auto method = lookup<MethodOp>(symbolTable, *this, getCalleeAttr());
   if (!method)
     return emitOpError("calls '") << getCallee() << "', which is no method";
-  if (TypeRange(method.getArgumentTypes()) != getArguments().getTypes() ||
+  if (!areSubtypes(getArguments().getTypes(), method.getArgumentTypes()) ||
       TypeRange(method.getResultTypes()) != getResultTypes()) {
     InFlightDiagnostic diag = emitOpError("does not match the signature of '")
                               << getCallee() << "'";
     diag.attachNote(method.getLoc()) << "the method is here";
     return diag;
   }
+  return success();
+}
+
+void CallFunctionOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+
+LogicalResult
+CallFunctionOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  auto function = lookup<FunctionOp>(symbolTable, *this, getCalleeAttr());
+  if (!function)
+    return emitOpError("calls '") << getCallee() << "', which is no function";
+  if (!areSubtypes(getArguments().getTypes(), function.getArgumentTypes()) ||
+      TypeRange(function.getResultTypes()) != getResultTypes())
+    return emitOpError("does not match the signature of '")
+           << getCallee() << "'";
   return success();
 }
 
@@ -222,19 +287,36 @@ void GetOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
   setNameFn(getResult(), splitPath(getSlot()).second);
 }
 
+/// The declared type of a slot, or null if the op is none.
+static Type getSlotType(Operation *slot) {
+  return TypeSwitch<Operation *, Type>(slot)
+      .Case<ParameterOp, BufferOp, AttributeOp>(
+          [](auto op) { return op.getType(); })
+      .Default([](Operation *) { return Type(); });
+}
+
 LogicalResult GetOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   Operation *slot = lookup(symbolTable, *this, getSlotAttr());
-  Type type;
-  if (auto op = dyn_cast_or_null<ParameterOp>(slot))
-    type = op.getType();
-  else if (auto op = dyn_cast_or_null<BufferOp>(slot))
-    type = op.getType();
-  else if (auto op = dyn_cast_or_null<AttributeOp>(slot))
-    type = op.getType();
-  else
+  if (isa_and_nonnull<ModuleOp, AliasOp>(slot)) {
+    if (!isa<ObjectType>(getResult().getType()))
+      return emitOpError("reads an instance as ") << getResult().getType();
+    return success();
+  }
+  Type type = slot ? getSlotType(slot) : Type();
+  if (!type)
     return emitOpError("reads '") << getSlot() << "', which is no slot";
   if (type != getResult().getType())
     return emitOpError("reads a slot of type ") << type;
+  return success();
+}
+
+LogicalResult SetOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  Operation *slot = lookup(symbolTable, *this, getSlotAttr());
+  Type type = slot ? getSlotType(slot) : Type();
+  if (!type)
+    return emitOpError("writes '") << getSlot() << "', which is no slot";
+  if (!isSubtype(getValue().getType(), type))
+    return emitOpError("writes a slot of type ") << type;
   return success();
 }
 
@@ -270,6 +352,16 @@ static Type getConstantType(Attribute value) {
     return StrType::get(context);
   if (isa<DeviceAttr>(value))
     return DeviceType::get(context);
+  if (isa<ComplexAttr>(value))
+    return ComplexType::get(context);
+  if (auto member = dyn_cast<EnumAttr>(value))
+    return ObjectType::get(context, member.getEnumName());
+  if (auto object = dyn_cast<ObjectAttr>(value))
+    return ObjectType::get(context, object.getClassName());
+  // Quantised and sparse tensors.
+  if (auto build = dyn_cast<BuildAttr>(value);
+      build && build.getFunction().starts_with("torch._utils._rebuild_"))
+    return TensorType::get(context);
   if (isa<TensorAttr>(value))
     return TensorType::get(context);
   return {};
@@ -398,6 +490,49 @@ LogicalResult OperatorOp::verify() {
         return emitOpError("aliases operand ")
                << index << ", which is not there";
   }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Control flow
+//===----------------------------------------------------------------------===//
+
+void IfOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+
+LogicalResult IfOp::verify() {
+  for (Region *arm : {&getThenRegion(), &getElseRegion()})
+    if (!areSubtypes(arm->front().getTerminator()->getOperandTypes(),
+                     getResultTypes()))
+      return emitOpError("has an arm that yields other types than its results");
+  return success();
+}
+
+void LoopOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
+}
+
+void LoopOp::getAsmBlockArgumentNames(Region &region,
+                                      OpAsmSetValueNameFn setNameFn) {
+  for (BlockArgument arg : region.getArguments())
+    if (auto name = dyn_cast<NameLoc>(arg.getLoc());
+        name && !name.getName().getValue().starts_with("@"))
+      setNameFn(arg, name.getName().getValue());
+}
+
+LogicalResult LoopOp::verify() {
+  Block &body = getBody().front();
+  if (body.getNumArguments() != getInits().size() + 1 ||
+      !isa<IntType>(body.getArgument(0).getType()) ||
+      !areSubtypes(getInits().getTypes(),
+                   TypeRange(body.getArgumentTypes()).drop_front()))
+    return emitOpError("has a body whose arguments do not fit its inits");
+  TypeRange yielded = body.getTerminator()->getOperandTypes();
+  if (yielded.empty() || !isa<BoolType>(yielded.front()) ||
+      !areSubtypes(yielded.drop_front(), getResultTypes()) ||
+      getNumResults() != getInits().size())
+    return emitOpError("has a body that yields other types than its results");
   return success();
 }
 

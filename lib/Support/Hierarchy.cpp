@@ -292,10 +292,9 @@ CallOp rebuildCall(CallOp call, ValueRange arguments, TypeRange resultTypes,
   auto rebuilt = CallOp::create(builder, call.getLoc(), call.getCalleeAttr(),
                                 resultTypes, arguments);
   // Names belong to results: carry those that stay.
-  if (auto name = dyn_cast<NameLoc>(call.getLoc());
-      name && stripNames(call.getLoc()) != call.getLoc()) {
+  if (StringRef carried = getNames(call.getLoc()); !carried.empty()) {
     SmallVector<StringRef> names;
-    name.getName().getValue().split(names, ',');
+    carried.split(names, ',');
     SmallVector<StringRef> newNames(resultTypes.size());
     bool any = false;
     if (names.size() == call.getNumResults())

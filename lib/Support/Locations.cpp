@@ -57,11 +57,15 @@ Location makeNodeLoc(MLIRContext *context, FileLineColLoc position,
   return FusedLoc::get(context, parts, record);
 }
 
+StringRef getNames(Location loc) {
+  auto name = dyn_cast<NameLoc>(loc);
+  if (!name || name.getName().getValue().starts_with("@"))
+    return {};
+  return name.getName().getValue();
+}
+
 Location stripNames(Location loc) {
-  if (auto name = dyn_cast<NameLoc>(loc))
-    if (!name.getName().getValue().starts_with("@"))
-      return name.getChildLoc();
-  return loc;
+  return getNames(loc).empty() ? loc : cast<NameLoc>(loc).getChildLoc();
 }
 
 Location withNames(Location loc, StringRef names) {

@@ -35,7 +35,7 @@ ModuleOp lookupInstance(SymbolTable &symbols, StringRef symbol) {
 Attribute getSlotValue(Operation *slot) {
   return llvm::TypeSwitch<Operation *, Attribute>(slot)
       .Case<ParameterOp, BufferOp, AttributeOp>(
-          [](auto op) { return op.getValue(); })
+          [](auto op) { return op.getValueAttr(); })
       .Default([](Operation *) { return nullptr; });
 }
 

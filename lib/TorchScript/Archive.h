@@ -9,13 +9,17 @@
 #ifndef FQAT_LIB_TORCHSCRIPT_ARCHIVE_H
 #define FQAT_LIB_TORCHSCRIPT_ARCHIVE_H
 
+#include "Code.h"
+#include "fqat/TorchScript/Pickle.h"
 #include "fqat/TorchScript/Zip.h"
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Support/raw_ostream.h"
-#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/api/compilation_unit.h>
+#include <torch/csrc/jit/serialization/import_source.h>
 
 #include <memory>
 #include <string>
@@ -30,32 +34,86 @@ struct ExtraRecord {
   llvm::StringRef bytes;
 };
 
-/// A TorchScript archive in memory. Tensors borrow the mapped file.
+/// A TorchScript archive that was read. libtorch parses the code; values stay
+/// what the pickles hold, and storages stay in the mapped file.
 class Archive {
 public:
-  /// Maps and loads a file. Runs no code of the model but `__setstate__`.
-  static llvm::Expected<Archive> read(llvm::StringRef path);
+  /// Maps a file and reads its pickles. No code of the model is run. `warn` is
+  /// told of what the file holds beside the model and what is not kept.
+  static llvm::Expected<std::unique_ptr<Archive>>
+  read(llvm::StringRef path,
+       llvm::function_ref<void(const llvm::Twine &)> warn);
 
-  const torch::jit::Module &getModule() const { return module; }
+  /// The pickles of an archive. Each has storages of its own.
+  enum Section { Data, Constants };
+
+  /// The model's root object.
+  const PickleValue &getRoot() const { return data->getRoot(); }
+  /// A type, or null if neither the code nor libtorch has one of that name.
+  /// Throws what libtorch's parser throws.
+  c10::TypePtr loadType(llvm::StringRef name);
+  /// The value of a constant of the code, which stands for it only by its
+  /// number; null if `value` is no such constant.
+  const PickleValue *getConstant(const c10::IValue &value) const;
+  /// The bytes of a storage.
+  llvm::Expected<llvm::ArrayRef<char>> getStorage(Section section,
+                                                  llvm::StringRef key);
   llvm::ArrayRef<ExtraRecord> getExtraRecords() const { return extraRecords; }
-  /// Keeps the map, and so every borrowed tensor and record, alive.
-  std::shared_ptr<const void> getOwner() const { return owner; }
-
-  /// Writes a module and the records beside it to `os`.
-  static llvm::Error write(const torch::jit::Module &module,
-                           llvm::ArrayRef<ExtraRecord> extraRecords,
-                           llvm::raw_ostream &os);
+  /// Keeps the map, and so every borrowed storage and record, alive.
+  std::shared_ptr<const void> getOwner() const;
 
 private:
-  Archive() = default;
+  explicit Archive(std::shared_ptr<ZipReader> zip) : zip(std::move(zip)) {}
+  llvm::Error findPrefix();
+  llvm::Error readVersion();
+  llvm::Error readPickles();
+  llvm::Error
+  readExtraRecords(llvm::function_ref<void(const llvm::Twine &)> warn);
+  llvm::Expected<c10::IValue> makePlaceholder(const PickleValue &constant);
+  const ZipEntry *find(llvm::StringRef name) const {
+    return zip->find(prefix + name.str());
+  }
+  /// The bytes of a record: in the map if they are stored there, else decoded
+  /// once and kept.
+  llvm::Expected<llvm::StringRef> getBytes(llvm::StringRef name);
 
-  std::shared_ptr<const void> owner;
-  torch::jit::Module module;
+  std::shared_ptr<ZipReader> zip;
+  /// The folder that all records lie in, with a slash.
+  std::string prefix;
+  uint64_t version = 0;
+  std::optional<Pickle> data, constants;
+  /// What stands for the constants in code. The objects stay alive here.
+  std::vector<c10::IValue> placeholders;
+  llvm::DenseMap<const void *, const PickleValue *> constantValues;
+  std::shared_ptr<torch::jit::CompilationUnit> unit =
+      std::make_shared<torch::jit::CompilationUnit>();
+  std::optional<torch::jit::SourceImporter> importer;
+  /// Decoded records. Their addresses are handed out: each stays where it is.
+  std::shared_ptr<llvm::StringMap<std::string>> decoded =
+      std::make_shared<llvm::StringMap<std::string>>();
   std::vector<ExtraRecord> extraRecords;
 };
 
+/// What an archive is written from. Everything is borrowed.
+struct ArchiveContents {
+  /// A pickle and the storages that it names by their number.
+  struct Section {
+    llvm::StringRef pickle;
+    llvm::ArrayRef<llvm::ArrayRef<char>> storages;
+  };
+  Section data, constants;
+  llvm::ArrayRef<CodeFile> code;
+  llvm::ArrayRef<ExtraRecord> extraRecords;
+  /// The lowest version of the file format that can hold the code.
+  uint64_t version = 0;
+};
+
+/// Writes an archive to `os`. The bytes depend on the contents alone.
+llvm::Error writeArchive(const ArchiveContents &contents,
+                         llvm::raw_ostream &os);
+
 /// The message of an exception of libtorch, without its C++ stack and on one
-/// line.
+/// line. Says what to do where an operator is unknown.
 std::string cleanMessage(const std::exception &error);
 
 } // namespace fqat

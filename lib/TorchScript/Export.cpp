@@ -6,36 +6,47 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Every instance becomes a class of its own in a new compilation unit. What a
-// method needs of the model it reads through attributes of `self`; what lies
-// elsewhere its callers hand it (it is threaded):
+// Instances become classes of a new compilation unit; those that came from one
+// class and are still alike become one class again. What a method needs of the
+// model it reads through attributes of `self`; what lies elsewhere its callers
+// hand it (it is threaded):
 //
 //   fqat.method @a.forward(%x) { fqat.call @b.act.forward(%x) }
 //
 //   def forward(self, act: SiLU, x): return (act).forward(x)
+//
+// libtorch prints the code. Values are pickled without it.
 //
 //===----------------------------------------------------------------------===//
 
 #include "fqat/TorchScript/Export.h"
 
 #include "Archive.h"
+#include "ClassKeys.h"
+#include "Code.h"
 #include "Types.h"
+#include "ValueWriter.h"
 
 #include "fqat/IR/FQATOps.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Locations.h"
+#include "fqat/Support/Model.h"
 
-#include "mlir/IR/AsmState.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <ATen/core/enum_type.h>
 #include <ATen/core/function_schema.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <caffe2/serialize/versions.h>
 #include <torch/csrc/jit/api/compilation_unit.h>
+#include <torch/csrc/jit/frontend/resolver.h>
+#include <torch/csrc/jit/frontend/script_type_parser.h>
 #include <torch/csrc/jit/ir/ir.h>
+#include <torch/csrc/jit/serialization/import_source.h>
+#include <torch/custom_class.h>
 #include <torch/version.h>
 
 using namespace mlir;
@@ -50,46 +61,109 @@ using Needs = llvm::SmallSetVector<StringAttr, 4>;
 
 class Exporter {
 public:
-  explicit Exporter(mlir::ModuleOp model) : model(model), symbols(model) {}
+  explicit Exporter(mlir::ModuleOp model)
+      : model(model), symbols(model), keys(symbols) {}
 
   LogicalResult run(raw_ostream &os);
 
 private:
-  // The object graph.
+  // Types.
+  LogicalResult readTypedefs();
+  /// A type by its qualified name, or null.
+  c10::TypePtr findType(StringRef name);
+  /// A type as TorchScript spells it, or null. Throws where it cannot be
+  /// parsed.
+  c10::TypePtr parseType(StringRef spelling);
+  FailureOr<c10::TypePtr> makeType(Type type, Operation *op);
   LogicalResult makeClasses();
-  LogicalResult makeObjects();
-  FailureOr<c10::IValue> makeConstant(Attribute value, Operation *op);
-  FailureOr<at::Tensor> makeTensor(TensorAttr attr, Operation *op);
-  FailureOr<c10::Storage> makeStorage(FlatSymbolRefAttr symbol, Operation *op);
-  /// The instance that an attribute holds, aliases resolved; null for a slot.
-  ModuleOp lookupInstance(StringRef symbol);
+  LogicalResult declareMembers(ModuleOp instance, c10::ClassType &type);
+  c10::ClassTypePtr getClass(ModuleOp instance) {
+    return classes[keys.get(instance)].type;
+  }
+  /// Whether the class of an instance is made after it.
+  bool isModelOfClass(ModuleOp instance) {
+    return classes[keys.get(instance)].instance == instance;
+  }
+
+  // Values in code.
+  FailureOr<c10::IValue> makeValue(Attribute value, Operation *op);
+  FailureOr<std::vector<c10::IValue>> makeValues(ArrayAttr values,
+                                                 Operation *op);
+  FailureOr<c10::IValue> makePlaceholder(Attribute value, Operation *op);
 
   // Methods.
   /// Computes what each method must be handed. Callees before callers.
   LogicalResult findNeeds();
+  LogicalResult makeFunctions();
+  LogicalResult makeFunction(FunctionOp function);
   LogicalResult makeMethods();
   c10::TypePtr getSymbolType(StringAttr symbol);
+  bool isHook(MethodOp method) {
+    ModuleOp instance = lookupInstance(symbols, method.getInstance());
+    auto name = StringAttr::get(model.getContext(),
+                                unescapeName(method.getMethodName()));
+    return (instance.getHooksAttr() &&
+            llvm::is_contained(instance.getHooksAttr(), name)) ||
+           (instance.getPreHooksAttr() &&
+            llvm::is_contained(instance.getPreHooksAttr(), name));
+  }
+  LogicalResult write(raw_ostream &os);
 
   mlir::ModuleOp model;
   SymbolTable symbols;
   std::shared_ptr<jit::CompilationUnit> unit =
       std::make_shared<jit::CompilationUnit>();
-  llvm::MapVector<ModuleOp, c10::ClassTypePtr> classes;
-  DenseMap<ModuleOp, c10::intrusive_ptr<c10::ivalue::Object>> objects;
-  DenseMap<StringAttr, c10::Storage> storages;
-  DenseMap<int64_t, at::Tensor> sharedTensors;
+
+  // Types. Instances of one class share the type made after the first.
+  struct Class {
+    ModuleOp instance;
+    c10::ClassTypePtr type;
+  };
+  ClassKeys keys;
+  std::vector<Class> classes;
+  llvm::StringMap<c10::TypePtr> typesByName;
+  llvm::StringMap<std::vector<TypedefOp>> typedefs;
+  std::vector<c10::IValue> typedefConstants;
+  std::optional<jit::SourceImporter> importer;
+  jit::ResolverPtr resolver;
+
+  // What stands for the constants in code: libtorch sees none of their bytes.
+  DenseMap<Attribute, c10::IValue> placeholders;
+  DenseMap<const void *, Attribute> constants;
+
+  // Methods, by class, name; functions by symbol.
+  DenseMap<MethodOp, jit::Function *> methods;
+  llvm::StringMap<jit::Function *> functions;
+  llvm::StringSet<> openFunctions;
   DenseMap<MethodOp, Needs> needs;
   /// Methods in an order in which callees come first.
   SmallVector<MethodOp> postOrder;
+  /// The sources that debug records name, shared as the records share them.
+  DenseMap<Attribute, std::shared_ptr<jit::Source>> sources;
 
   friend class BodyExporter;
+  friend class ModelTypes;
 };
 
-/// Builds the graph of one method.
+/// Lets libtorch's parser of types find the model's own.
+class ModelTypes : public jit::Resolver {
+public:
+  explicit ModelTypes(Exporter &exporter) : exporter(exporter) {}
+  c10::TypePtr resolveType(const std::string &name,
+                           const jit::SourceRange &) override {
+    return exporter.findType(name);
+  }
+
+private:
+  Exporter &exporter;
+};
+
+/// Builds the graph of one method or function.
 class BodyExporter {
 public:
-  BodyExporter(Exporter &exporter, MethodOp method)
-      : exporter(exporter), method(method),
+  BodyExporter(Exporter &exporter, FunctionOpInterface function)
+      : exporter(exporter), function(function),
+        method(dyn_cast<MethodOp>(function.getOperation())),
         graph(std::make_shared<jit::Graph>()) {}
 
   FailureOr<std::shared_ptr<jit::Graph>> run();
@@ -98,199 +172,297 @@ public:
 
 private:
   LogicalResult makeSignature();
+  LogicalResult makeArgument(unsigned index);
+  jit::Value *addInput(const std::string &name, const c10::TypePtr &type);
   std::string makeArgumentName(StringRef wish);
+  void reachAtTop();
+  LogicalResult exportBlock(Block &block);
   LogicalResult exportOp(Operation *op);
-  LogicalResult exportCall(Operation *op, std::vector<jit::Value *> inputs,
-                           StringRef methodName, ValueRange operands);
+  void exportGet(GetOp get);
+  LogicalResult exportCall(Operation *op, MethodOp callee, ValueRange operands);
+  LogicalResult exportNop(OutNopOp op);
+  LogicalResult exportFunctionCall(CallFunctionOp call);
+  LogicalResult bindCall(Operation *op, jit::Node *node);
+  LogicalResult exportConstruct(Operation *op);
+  LogicalResult exportOperator(OperatorOp op);
+  LogicalResult exportIf(IfOp op);
+  LogicalResult exportLoop(LoopOp op);
+  LogicalResult exportArm(Block &block, jit::Block *arm);
+  LogicalResult setTypes(Operation *op, at::ArrayRef<jit::Value *> outputs);
+  jit::Value *makeFunctionValue(jit::Function *callee);
   /// The value of an instance or a slot: an argument, or read from `self`.
   jit::Value *reach(StringAttr symbol);
+  jit::Value *readAttribute(StringAttr symbol);
+  bool isInReach(StringAttr symbol);
   /// What a call needs besides its arguments: the instance, and what is
   /// threaded.
   std::vector<jit::Value *> reachCallee(MethodOp callee);
   jit::Node *append(jit::Node *node, Operation *op);
+  std::optional<jit::SourceRange> makeSourceRange(Location loc);
   void bind(Operation *op, at::ArrayRef<jit::Value *> outputs);
+  static void setName(jit::Value *value, StringRef name);
   std::vector<jit::Value *> lookup(ValueRange operands);
 
   Exporter &exporter;
+  FunctionOpInterface function;
+  /// Null for a function.
   MethodOp method;
   std::shared_ptr<jit::Graph> graph;
   std::vector<c10::Argument> arguments;
   c10::TypePtr returnType;
   llvm::StringSet<> argumentNames;
   DenseMap<Value, jit::Value *> values;
+  /// What was read so far, where it can be used again.
   DenseMap<StringAttr, jit::Value *> reached;
 };
 
 } // namespace
 
 //===----------------------------------------------------------------------===//
-// The object graph
+// Types
 //===----------------------------------------------------------------------===//
 
-ModuleOp Exporter::lookupInstance(StringRef symbol) {
-  Operation *op = symbols.lookup(symbol);
-  if (auto alias = dyn_cast_or_null<AliasOp>(op))
-    op = symbols.lookup(alias.getTarget());
-  return dyn_cast_or_null<ModuleOp>(op);
+LogicalResult Exporter::readTypedefs() {
+  resolver = std::make_shared<ModelTypes>(*this);
+  // The definitions of one qualifier make one source, as in a file. All have
+  // the same constants.
+  for (auto op : model.getOps<TypedefOp>()) {
+    typedefs[getQualifier(op.getName())].push_back(op);
+    if (!op.getConstantsAttr() || !typedefConstants.empty())
+      continue;
+    for (Attribute value : op.getConstantsAttr()) {
+      FailureOr<c10::IValue> constant = makePlaceholder(value, op);
+      if (failed(constant))
+        return failure();
+      typedefConstants.push_back(*constant);
+    }
+  }
+  auto loadSource =
+      [this](const std::string &qualifier) -> std::shared_ptr<jit::Source> {
+    auto it = typedefs.find(qualifier);
+    if (it == typedefs.end())
+      return nullptr;
+    std::string text;
+    std::vector<std::pair<size_t, std::string>> debug;
+    for (TypedefOp op : it->second) {
+      debug.emplace_back(text.size(), op.getDebug().value_or("").str());
+      text += op.getSource();
+    }
+    return std::make_shared<jit::Source>(text, getCodeRecord(qualifier), 1,
+                                         joinDebugRecords(std::move(debug)));
+  };
+  importer.emplace(unit, &typedefConstants, loadSource,
+                   caffe2::serialize::kMaxSupportedFileFormatVersion);
+  return success();
+}
+
+c10::TypePtr Exporter::findType(StringRef name) {
+  auto it = typesByName.find(name);
+  if (it != typesByName.end())
+    return it->second;
+  c10::TypePtr type;
+  if (name.starts_with("__torch__.torch.classes."))
+    type = torch::getCustomClass(name.str());
+  else if (llvm::any_of(typedefs[getQualifier(name)],
+                        [&](TypedefOp op) { return op.getName() == name; }))
+    type = importer->loadType(c10::QualifiedName(name.str()));
+  if (type)
+    typesByName[name] = type;
+  return type;
+}
+
+c10::TypePtr Exporter::parseType(StringRef spelling) {
+  if (c10::TypePtr type = findType(spelling))
+    return type;
+  return jit::ScriptTypeParser(resolver).parseType(spelling.str());
+}
+
+FailureOr<c10::TypePtr> Exporter::makeType(Type type, Operation *op) {
+  c10::TypePtr made = convertType(
+      type, [this](StringRef spelling) { return parseType(spelling); });
+  if (!made)
+    return op->emitError() << "the type " << type << " cannot be written";
+  return made;
 }
 
 LogicalResult Exporter::makeClasses() {
-  // First come the names that the instances have; a clone's, which another
-  // instance has, is mangled only then, so that it takes no one's name.
-  auto makeClass = [&](ModuleOp instance, const c10::QualifiedName &name) {
-    auto type = c10::ClassType::create(name, unit, /*is_module=*/true);
-    unit->register_type(type);
-    classes[instance] = type;
-  };
-  SmallVector<ModuleOp> mangled;
-  llvm::StringSet<> taken;
+  // First come the names that the instances have; one that another class has
+  // already is mangled only then, so that it takes no one's name.
+  SmallVector<unsigned> mangled;
   for (auto instance : model.getOps<ModuleOp>()) {
     StringRef name = instance.getClassName();
     if (!name.contains('.'))
       return instance.emitError()
              << "class name '" << name << "' is not qualified";
-    classes[instance] = nullptr;
-    if (taken.insert(name).second)
-      makeClass(instance, c10::QualifiedName(name.str()));
-    else
-      mangled.push_back(instance);
+    unsigned key = keys.get(instance);
+    if (key >= classes.size())
+      classes.resize(key + 1);
+    if (classes[key].instance)
+      continue;
+    classes[key].instance = instance;
+    if (typesByName.contains(name)) {
+      mangled.push_back(key);
+      continue;
+    }
+    classes[key].type = c10::ClassType::create(c10::QualifiedName(name.str()),
+                                               unit, /*is_module=*/true);
+    unit->register_type(classes[key].type);
+    typesByName[name] = classes[key].type;
   }
-  for (ModuleOp instance : mangled)
-    makeClass(instance,
-              unit->mangle(c10::QualifiedName(instance.getClassName().str())));
+  for (unsigned key : mangled) {
+    StringRef name = classes[key].instance.getClassName();
+    classes[key].type = c10::ClassType::create(
+        unit->mangle(c10::QualifiedName(name.str())), unit, /*is_module=*/true);
+    unit->register_type(classes[key].type);
+  }
+  for (Class &made : classes)
+    if (failed(declareMembers(made.instance, *made.type)))
+      return failure();
+  return success();
+}
 
-  for (auto &[instance, type] : classes) {
-    for (auto slot : instance.getSlots().getAsRange<StringAttr>()) {
-      std::string symbol = instance.getMemberSymbol(slot.getValue());
-      if (ModuleOp child = lookupInstance(symbol)) {
-        type->addAttribute(slot.str(), classes[child]);
-        continue;
-      }
-      Operation *op = symbols.lookup(symbol);
-      Type slotType = cast<TypeAttr>(op->getAttr("type")).getValue();
-      c10::TypePtr torchType = convertType(slotType);
-      if (!torchType)
-        return op->emitError()
-               << "type " << slotType << " cannot be written yet";
-      type->addAttribute(slot.str(), torchType, isa<ParameterOp>(op),
-                         isa<BufferOp>(op));
+LogicalResult Exporter::declareMembers(ModuleOp instance,
+                                       c10::ClassType &type) {
+  for (auto slot : instance.getSlots().getAsRange<StringAttr>()) {
+    std::string symbol = instance.getMemberSymbol(slot.getValue());
+    if (lookupInstance(symbols, symbol)) {
+      type.addAttribute(slot.str(), getSymbolType(StringAttr::get(
+                                        model.getContext(), symbol)));
+      continue;
+    }
+    Operation *op = symbols.lookup(symbol);
+    FailureOr<c10::TypePtr> slotType =
+        makeType(cast<TypeAttr>(op->getAttr("type")).getValue(), op);
+    if (failed(slotType))
+      return failure();
+    type.addAttribute(slot.str(), *slotType, isa<ParameterOp>(op),
+                      isa<BufferOp>(op));
+  }
+  if (ArrayAttr values = instance.getConstantsAttr()) {
+    if (values.size() % 2 != 0)
+      return instance.emitError() << "a constant has no value";
+    for (size_t i = 0; i != values.size(); i += 2) {
+      auto name = dyn_cast<StringAttr>(values[i]);
+      if (!name)
+        return instance.emitError() << "a constant has no name";
+      FailureOr<c10::IValue> value = makeValue(values[i + 1], instance);
+      if (failed(value))
+        return failure();
+      type.addConstant(name.str(), *value);
     }
   }
   return success();
 }
 
-FailureOr<c10::Storage> Exporter::makeStorage(FlatSymbolRefAttr symbol,
-                                              Operation *op) {
-  auto it = storages.find(symbol.getAttr());
-  if (it != storages.end())
+//===----------------------------------------------------------------------===//
+// Values in code
+//===----------------------------------------------------------------------===//
+
+FailureOr<c10::IValue> Exporter::makePlaceholder(Attribute value,
+                                                 Operation *op) {
+  auto it = placeholders.find(value);
+  if (it != placeholders.end())
     return it->second;
-  auto storage = symbols.lookup<StorageOp>(symbol.getValue());
-  if (!storage)
-    return op->emitError() << "no storage '" << symbol.getValue() << "'";
-  if (storage.getDevice() != "cpu")
-    return storage.emitError() << "a storage on '" << storage.getDevice()
-                               << "' cannot be written yet";
-  ArrayRef<char> bytes;
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(storage.getBytes())) {
-    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
-    if (!blob)
-      return storage.emitError() << "the bytes of the storage are missing; "
-                                    "was the model printed without them?";
-    bytes = blob->getData();
-  } else if (auto dense = dyn_cast<DenseElementsAttr>(storage.getBytes())) {
-    bytes = dense.getRawData();
-    if (dense.isSplat() && dense.getNumElements() != 1)
-      return storage.emitError()
-             << "the bytes of a storage must not be a splat";
+  c10::IValue made;
+  if (auto object = dyn_cast<ObjectAttr>(value)) {
+    c10::TypePtr type = findType(object.getClassName());
+    if (!type || !type->cast<c10::ClassType>())
+      return op->emitError() << "the class '" << object.getClassName()
+                             << "' is unknown; load the library that defines "
+                                "it with --load-op-library LIB.so";
+    made =
+        c10::ivalue::Object::create(c10::WeakOrStrongTypePtr(c10::WeakTypePtr(
+                                        unit, type->cast<c10::ClassType>())),
+                                    /*numSlots=*/1);
   } else {
-    return storage.emitError() << "the bytes of the storage are not dense";
+    // libtorch merges constants that are equal: each gets a value of its own.
+    made = at::full({1}, static_cast<int64_t>(placeholders.size()), at::kLong);
   }
-  // Borrowed: the model outlives the writing of it.
-  c10::Storage made(c10::Storage::use_byte_size_t(), bytes.size(),
-                    at::DataPtr(const_cast<char *>(bytes.data()), at::kCPU),
-                    /*allocator=*/nullptr, /*resizable=*/false);
-  storages.try_emplace(symbol.getAttr(), made);
+  placeholders.try_emplace(value, made);
+  constants[made.internalToPointer()] = value;
   return made;
 }
 
-FailureOr<at::Tensor> Exporter::makeTensor(TensorAttr attr, Operation *op) {
-  if (attr.getIdentity() != 0) {
-    auto it = sharedTensors.find(attr.getIdentity());
-    if (it != sharedTensors.end())
-      return it->second;
-  }
-  std::optional<c10::ScalarType> dtype = getDtype(attr.getDtype());
-  if (!dtype)
-    return op->emitError() << "unknown dtype '" << attr.getDtype() << "'";
-  FailureOr<c10::Storage> storage = makeStorage(attr.getStorage(), op);
-  if (failed(storage))
-    return failure();
-  // The last element must lie in the storage.
-  uint64_t end = attr.getOffset();
-  bool isEmpty = llvm::is_contained(attr.getSizes(), 0);
-  for (auto [size, stride] : llvm::zip(attr.getSizes(), attr.getStrides())) {
-    if (stride < 0)
-      return op->emitError() << "a tensor has a negative stride";
-    end += isEmpty ? 0 : uint64_t(size - 1) * uint64_t(stride);
-  }
-  if (!isEmpty && (end + 1) * c10::elementSize(*dtype) > storage->nbytes())
-    return op->emitError() << "a tensor reaches beyond its storage '"
-                           << attr.getStorage().getValue() << "'";
-  c10::ScalarType scalarType = *dtype;
-  at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(scalarType));
-  tensor.set_(
-      *storage, attr.getOffset(),
-      at::IntArrayRef(attr.getSizes().data(), attr.getSizes().size()),
-      at::IntArrayRef(attr.getStrides().data(), attr.getStrides().size()));
-  if (attr.getRequiresGrad())
-    tensor.set_requires_grad(true);
-  if (attr.getIdentity() != 0)
-    sharedTensors.try_emplace(attr.getIdentity(), tensor);
-  return tensor;
-}
-
-FailureOr<c10::IValue> Exporter::makeConstant(Attribute value, Operation *op) {
-  if (auto tensor = dyn_cast<TensorAttr>(value)) {
-    FailureOr<at::Tensor> made = makeTensor(tensor, op);
+FailureOr<std::vector<c10::IValue>> Exporter::makeValues(ArrayAttr values,
+                                                         Operation *op) {
+  std::vector<c10::IValue> result;
+  for (Attribute value : values) {
+    FailureOr<c10::IValue> made = makeValue(value, op);
     if (failed(made))
       return failure();
-    return c10::IValue(*made);
+    result.push_back(*made);
   }
-  if (isa<UnitAttr>(value))
-    return c10::IValue();
-  if (auto attr = dyn_cast<BoolAttr>(value))
-    return c10::IValue(attr.getValue());
-  if (auto attr = dyn_cast<IntegerAttr>(value))
-    return c10::IValue(attr.getInt());
-  if (auto attr = dyn_cast<FloatAttr>(value))
-    return c10::IValue(attr.getValue().convertToDouble());
-  if (auto attr = dyn_cast<StringAttr>(value))
-    return c10::IValue(attr.str());
-  if (auto attr = dyn_cast<DeviceAttr>(value))
-    return c10::IValue(c10::Device(attr.getSpelling().str()));
-  return op->emitError() << "the value " << value << " cannot be written yet";
+  return result;
 }
 
-LogicalResult Exporter::makeObjects() {
-  for (auto &[instance, type] : classes)
-    objects[instance] = c10::ivalue::Object::create(
-        c10::StrongTypePtr(unit, type), type->numAttributes());
-  for (auto &[instance, type] : classes) {
-    for (auto [i, slot] :
-         llvm::enumerate(instance.getSlots().getAsRange<StringAttr>())) {
-      std::string symbol = instance.getMemberSymbol(slot.getValue());
-      if (ModuleOp child = lookupInstance(symbol)) {
-        objects[instance]->setSlot(i, objects[child]);
-        continue;
-      }
-      Operation *op = symbols.lookup(symbol);
-      FailureOr<c10::IValue> value = makeConstant(op->getAttr("value"), op);
-      if (failed(value))
-        return failure();
-      objects[instance]->setSlot(i, *value);
-    }
-  }
-  return success();
+FailureOr<c10::IValue> Exporter::makeValue(Attribute value, Operation *op) {
+  using Result = FailureOr<c10::IValue>;
+  return llvm::TypeSwitch<Attribute, Result>(value)
+      .Case<TensorAttr, BuildAttr, ObjectAttr>(
+          [&](auto) { return makePlaceholder(value, op); })
+      .Case([](UnitAttr) -> Result { return c10::IValue(); })
+      .Case(
+          [](BoolAttr attr) -> Result { return c10::IValue(attr.getValue()); })
+      .Case(
+          [](IntegerAttr attr) -> Result { return c10::IValue(attr.getInt()); })
+      .Case([](FloatAttr attr) -> Result {
+        return c10::IValue(attr.getValue().convertToDouble());
+      })
+      .Case([](ComplexAttr attr) -> Result {
+        return c10::IValue(
+            c10::complex<double>(attr.getReal().getValue().convertToDouble(),
+                                 attr.getImag().getValue().convertToDouble()));
+      })
+      .Case([](StringAttr attr) -> Result { return c10::IValue(attr.str()); })
+      .Case([](DeviceAttr attr) -> Result {
+        return c10::IValue(c10::Device(attr.getSpelling().str()));
+      })
+      .Case([&](EnumAttr attr) -> Result {
+        c10::TypePtr type = findType(attr.getEnumName());
+        auto enumType = type ? type->cast<c10::EnumType>() : nullptr;
+        if (enumType)
+          for (const auto &[name, memberValue] : enumType->enumNamesValues())
+            if (name == attr.getMember())
+              return c10::IValue(c10::make_intrusive<c10::ivalue::EnumHolder>(
+                  enumType, name, memberValue));
+        return op->emitError() << "no enum has the member " << attr;
+      })
+      .Case([&](ArrayAttr attr) -> Result {
+        auto elements = makeValues(attr, op);
+        if (failed(elements))
+          return failure();
+        return c10::IValue(c10::ivalue::Tuple::create(std::move(*elements)));
+      })
+      .Case([&](ListAttr attr) -> Result {
+        c10::TypePtr type = parseType(attr.getTypeTag());
+        auto listType = type ? type->cast<c10::ListType>() : nullptr;
+        auto elements = makeValues(attr.getElements(), op);
+        if (failed(elements))
+          return failure();
+        if (!listType)
+          return op->emitError() << "the list " << attr << " has no type";
+        c10::impl::GenericList list(listType->getElementType());
+        for (const c10::IValue &element : *elements)
+          list.push_back(element);
+        return c10::IValue(list);
+      })
+      .Case([&](DictAttr attr) -> Result {
+        c10::TypePtr type = parseType(attr.getTypeTag());
+        auto dictType = type ? type->cast<c10::DictType>() : nullptr;
+        auto items = makeValues(attr.getItems(), op);
+        if (failed(items))
+          return failure();
+        if (!dictType || items->size() % 2 != 0)
+          return op->emitError() << "the dict " << attr << " has no type";
+        c10::impl::GenericDict dict(dictType->getKeyType(),
+                                    dictType->getValueType());
+        for (size_t i = 0; i != items->size(); i += 2)
+          dict.insert((*items)[i], (*items)[i + 1]);
+        return c10::IValue(dict);
+      })
+      .Default([&](Attribute other) -> Result {
+        return op->emitError() << "the value " << other << " cannot be written";
+      });
 }
 
 //===----------------------------------------------------------------------===//
@@ -316,7 +488,13 @@ LogicalResult Exporter::findNeeds() {
     };
     method.getBody().walk([&](Operation *op) {
       if (auto get = dyn_cast<GetOp>(op)) {
-        need(get.getSlotAttr().getAttr());
+        // An instance that is only read is not needed.
+        StringAttr symbol = get.getSlotAttr().getAttr();
+        if (!get.use_empty() || !fqat::lookupInstance(symbols, symbol))
+          need(symbol);
+      } else if (auto set = dyn_cast<SetOp>(op)) {
+        // What is written is the attribute of an instance.
+        need(StringAttr::get(op->getContext(), splitPath(set.getSlot()).first));
       } else if (auto nop = dyn_cast<OutNopOp>(op)) {
         need(nop.getInstanceAttr().getAttr());
       } else if (auto call = dyn_cast<CallOp>(op)) {
@@ -358,32 +536,99 @@ LogicalResult Exporter::findNeeds() {
 }
 
 c10::TypePtr Exporter::getSymbolType(StringAttr symbol) {
-  if (ModuleOp instance = lookupInstance(symbol))
-    return classes[instance];
+  if (ModuleOp instance = lookupInstance(symbols, symbol)) {
+    // The attribute may have an interface as its type.
+    if (TypeAttr interface = instance.getInterfaceAttr())
+      if (auto type = makeType(interface.getValue(), instance); succeeded(type))
+        return *type;
+    return getClass(instance);
+  }
   Operation *slot = symbols.lookup(symbol);
-  return convertType(cast<TypeAttr>(slot->getAttr("type")).getValue());
+  auto type = makeType(cast<TypeAttr>(slot->getAttr("type")).getValue(), slot);
+  return succeeded(type) ? *type : c10::AnyType::get();
+}
+
+LogicalResult Exporter::makeFunction(FunctionOp function) {
+  if (functions.contains(function.getSymName()))
+    return success();
+  if (!openFunctions.insert(function.getSymName()).second)
+    return function.emitError()
+           << "'" << function.getQualifiedName() << "' calls itself";
+  // Callees first.
+  WalkResult walked =
+      function.getBody().walk([&](CallFunctionOp call) -> WalkResult {
+        return makeFunction(symbols.lookup<FunctionOp>(call.getCallee()));
+      });
+  if (walked.wasInterrupted())
+    return failure();
+  std::string name = function.getQualifiedName().str();
+  // A definition in text may have called it.
+  jit::Function *made = unit->find_function(c10::QualifiedName(name));
+  if (!made) {
+    BodyExporter body(*this, function);
+    FailureOr<std::shared_ptr<jit::Graph>> graph = body.run();
+    if (failed(graph))
+      return failure();
+    made = unit->create_function(c10::QualifiedName(name), *graph);
+    made->setSchema(c10::FunctionSchema(
+        made->name(), /*overload_name=*/"", body.getArguments(),
+        {c10::Argument("", body.getReturnType())}));
+  }
+  functions[function.getSymName()] = made;
+  return success();
+}
+
+LogicalResult Exporter::makeFunctions() {
+  for (auto function : model.getOps<FunctionOp>())
+    if (failed(makeFunction(function)))
+      return failure();
+  return success();
 }
 
 LogicalResult Exporter::makeMethods() {
   // The methods of a class appear in the order in which the model lists them,
   // but a callee must be declared before its callers.
-  DenseMap<MethodOp, jit::Function *> functions;
   for (MethodOp method : postOrder) {
+    ModuleOp instance = lookupInstance(symbols, method.getInstance());
+    if (!isModelOfClass(instance))
+      continue;
     BodyExporter body(*this, method);
     FailureOr<std::shared_ptr<jit::Graph>> graph = body.run();
     if (failed(graph))
       return failure();
-    ModuleOp instance = lookupInstance(method.getInstance());
     std::string name = unescapeName(method.getMethodName());
-    auto *function = unit->create_function(
-        c10::QualifiedName(*classes[instance]->name(), name), *graph);
+    jit::Function *function = unit->create_function(
+        c10::QualifiedName(*getClass(instance)->name(), name), *graph);
     function->setSchema(
         c10::FunctionSchema(name, /*overload_name=*/"", body.getArguments(),
                             {c10::Argument("", body.getReturnType())}));
-    functions[method] = function;
+    methods[method] = function;
   }
-  for (auto method : model.getOps<MethodOp>())
-    classes[lookupInstance(method.getInstance())]->addMethod(functions[method]);
+  for (Class &made : classes) {
+    for (MethodOp method : keys.getMethods(made.instance))
+      if (!isHook(method))
+        made.type->addMethod(methods[method]);
+    auto addHooks = [&](ArrayAttr names, auto add) -> LogicalResult {
+      for (auto name : names ? names.getAsRange<StringAttr>()
+                             : ArrayAttr::get(model.getContext(), {})
+                                   .getAsRange<StringAttr>()) {
+        auto method = symbols.lookup<MethodOp>(
+            made.instance.getMemberSymbol(name.getValue()));
+        if (!method)
+          return made.instance.emitError() << "has no hook " << name;
+        add(methods[method]);
+      }
+      return success();
+    };
+    if (failed(addHooks(
+            made.instance.getHooksAttr(),
+            [&](jit::Function *hook) { made.type->addForwardHook(hook); })) ||
+        failed(
+            addHooks(made.instance.getPreHooksAttr(), [&](jit::Function *hook) {
+              made.type->addForwardPreHook(hook);
+            })))
+      return failure();
+  }
   return success();
 }
 
@@ -401,39 +646,67 @@ std::string BodyExporter::makeArgumentName(StringRef wish) {
   return name;
 }
 
-LogicalResult BodyExporter::makeSignature() {
-  auto addInput = [&](const std::string &name, const c10::TypePtr &type) {
-    jit::Value *input = graph->addInput(name);
-    input->setType(type);
-    arguments.emplace_back(name, type);
-    return input;
+jit::Value *BodyExporter::addInput(const std::string &name,
+                                   const c10::TypePtr &type) {
+  jit::Value *input = graph->addInput(name);
+  input->setType(type);
+  return input;
+}
+
+LogicalResult BodyExporter::makeArgument(unsigned index) {
+  auto getAttr = [&](StringRef name) {
+    return function.getArgAttr(index, name);
   };
-  ModuleOp instance = exporter.lookupInstance(method.getInstance());
+  auto nameAttr =
+      dyn_cast_or_null<StringAttr>(getAttr(FQATDialect::kArgNameAttr));
+  std::string name = nameAttr ? nameAttr.str() : makeArgumentName("");
+  FailureOr<c10::TypePtr> type =
+      exporter.makeType(function.getArgumentTypes()[index], function);
+  if (failed(type))
+    return failure();
+  std::optional<c10::IValue> defaultValue;
+  if (Attribute value = getAttr(FQATDialect::kArgDefaultAttr)) {
+    FailureOr<c10::IValue> made = exporter.makeValue(value, function);
+    if (failed(made))
+      return failure();
+    defaultValue = *made;
+  }
+  bool isKeywordOnly = getAttr(FQATDialect::kArgKeywordOnlyAttr) != nullptr;
+  values[function.getArgument(index)] = addInput(name, *type);
+  arguments.emplace_back(name, *type, /*N=*/std::nullopt, defaultValue,
+                         isKeywordOnly);
+  return success();
+}
+
+LogicalResult BodyExporter::makeSignature() {
   // Names that the model has come first: what is threaded adapts.
   argumentNames.insert("self");
-  for (unsigned i = 0; i != method.getNumArguments(); ++i)
-    argumentNames.insert(method.getArgName(i));
-  StringAttr self = method.getInstanceAttr().getAttr();
-  reached[self] = addInput("self", exporter.classes[instance]);
-  for (StringAttr symbol : exporter.needs[method])
-    reached[symbol] =
-        addInput(makeArgumentName(unescapeName(splitPath(symbol).second)),
-                 exporter.getSymbolType(symbol));
-  for (unsigned i = 0; i != method.getNumArguments(); ++i) {
-    std::string name = method.getArgName(i).str();
-    if (name.empty())
-      name = makeArgumentName("");
-    c10::TypePtr type = convertType(method.getArgumentTypes()[i]);
-    if (!type)
-      return method.emitError() << "type " << method.getArgumentTypes()[i]
-                                << " cannot be written yet";
-    values[method.getArgument(i)] = addInput(name, type);
+  for (unsigned i = 0; i != function.getNumArguments(); ++i)
+    if (auto name =
+            function.getArgAttrOfType<StringAttr>(i, FQATDialect::kArgNameAttr))
+      argumentNames.insert(name.getValue());
+  if (method) {
+    auto add = [&](StringAttr symbol, const std::string &name,
+                   const c10::TypePtr &type) {
+      reached[symbol] = addInput(name, type);
+      arguments.emplace_back(name, type);
+    };
+    ModuleOp instance = lookupInstance(exporter.symbols, method.getInstance());
+    add(method.getInstanceAttr().getAttr(), "self",
+        exporter.getClass(instance));
+    for (StringAttr symbol : exporter.needs[method])
+      add(symbol, makeArgumentName(unescapeName(splitPath(symbol).second)),
+          exporter.getSymbolType(symbol));
   }
+  for (unsigned i = 0; i != function.getNumArguments(); ++i)
+    if (failed(makeArgument(i)))
+      return failure();
   std::vector<c10::TypePtr> results;
-  for (Type type : method.getResultTypes()) {
-    results.push_back(convertType(type));
-    if (!results.back())
-      return method.emitError() << "type " << type << " cannot be written yet";
+  for (Type type : function.getResultTypes()) {
+    FailureOr<c10::TypePtr> made = exporter.makeType(type, function);
+    if (failed(made))
+      return failure();
+    results.push_back(*made);
   }
   if (results.empty())
     returnType = c10::NoneType::get();
@@ -444,29 +717,49 @@ LogicalResult BodyExporter::makeSignature() {
   return success();
 }
 
-jit::Value *BodyExporter::reach(StringAttr symbol) {
-  auto it = reached.find(symbol);
-  if (it != reached.end())
-    return it->second;
-  // Walk up to what is at hand already, then down again attribute by attribute.
-  SmallVector<StringRef> missing;
-  StringRef path = symbol;
-  jit::Value *value = nullptr;
-  while (!value) {
-    missing.push_back(path);
-    path = splitPath(path).first;
-    assert(!path.empty() && "what self cannot reach is an argument");
-    value = reached.lookup(StringAttr::get(symbol.getContext(), path));
-  }
-  for (StringRef step : llvm::reverse(missing)) {
-    auto stepSymbol = StringAttr::get(symbol.getContext(), step);
-    jit::Node *node = graph->insertNode(
-        graph->createGetAttr(value, unescapeName(splitPath(step).second)));
-    value = node->output();
-    value->setType(exporter.getSymbolType(stepSymbol));
-    reached[stepSymbol] = value;
-  }
+jit::Value *BodyExporter::readAttribute(StringAttr symbol) {
+  auto [owner, name] = splitPath(symbol);
+  jit::Value *from = reach(StringAttr::get(symbol.getContext(), owner));
+  jit::Value *value =
+      graph->insertNode(graph->createGetAttr(from, unescapeName(name)))
+          ->output();
+  value->setType(exporter.getSymbolType(symbol));
   return value;
+}
+
+jit::Value *BodyExporter::reach(StringAttr symbol) {
+  if (jit::Value *value = reached.lookup(symbol))
+    return value;
+  return reached[symbol] = readAttribute(symbol);
+}
+
+bool BodyExporter::isInReach(StringAttr symbol) {
+  return isAtOrBelow(symbol, method.getInstance()) ||
+         llvm::any_of(exporter.needs[method], [&](StringAttr needed) {
+           return isAtOrBelow(symbol, needed);
+         });
+}
+
+void BodyExporter::reachAtTop() {
+  // Code that reads an instance at a place of its own calls it after that.
+  DenseSet<ModuleOp> read;
+  auto getInstance = [&](FlatSymbolRefAttr symbol) {
+    return lookupInstance(exporter.symbols, symbol.getValue());
+  };
+  method.getBody().walk([&](GetOp get) {
+    if (ModuleOp instance = getInstance(get.getSlotAttr()))
+      read.insert(instance);
+  });
+  method.getBody().walk([&](Operation *op) {
+    if (auto nop = dyn_cast<OutNopOp>(op)) {
+      if (!read.contains(getInstance(nop.getInstanceAttr())))
+        reach(nop.getInstanceAttr().getAttr());
+    } else if (auto call = dyn_cast<CallOp>(op)) {
+      auto callee = exporter.symbols.lookup<MethodOp>(call.getCallee());
+      if (!read.contains(getInstance(callee.getInstanceAttr())))
+        reachCallee(callee);
+    }
+  });
 }
 
 std::vector<jit::Value *> BodyExporter::lookup(ValueRange operands) {
@@ -476,19 +769,26 @@ std::vector<jit::Value *> BodyExporter::lookup(ValueRange operands) {
   return result;
 }
 
-/// The source range that a debug record was read from.
-static std::optional<jit::SourceRange> makeSourceRange(Location loc) {
+std::optional<jit::SourceRange> BodyExporter::makeSourceRange(Location loc) {
   auto record = dyn_cast_or_null<ArrayAttr>(getDebugRecord(loc));
   if (!record || record.size() != 5)
     return std::nullopt;
-  auto getInt = [&](unsigned i) {
-    return cast<IntegerAttr>(record[i]).getInt();
-  };
-  StringRef file = cast<StringAttr>(record[1]).getValue();
-  auto source = std::make_shared<jit::Source>(
-      cast<StringAttr>(record[0]).str(),
-      file.empty() ? std::nullopt : std::optional(file.str()), getInt(2));
-  return jit::SourceRange(source, getInt(3), getInt(4));
+  auto text = dyn_cast<StringAttr>(record[0]);
+  auto file = dyn_cast<StringAttr>(record[1]);
+  auto line = dyn_cast<IntegerAttr>(record[2]);
+  auto begin = dyn_cast<IntegerAttr>(record[3]);
+  auto end = dyn_cast<IntegerAttr>(record[4]);
+  if (!text || !file || !line || !begin || !end || begin.getInt() < 0 ||
+      begin.getInt() > end.getInt() || end.getInt() > int64_t(text.size()))
+    return std::nullopt;
+  Attribute key =
+      ArrayAttr::get(loc.getContext(), record.getValue().take_front(3));
+  std::shared_ptr<jit::Source> &source = exporter.sources[key];
+  if (!source)
+    source = std::make_shared<jit::Source>(
+        text.str(), file.empty() ? std::nullopt : std::optional(file.str()),
+        line.getInt());
+  return jit::SourceRange(source, begin.getInt(), end.getInt());
 }
 
 jit::Node *BodyExporter::append(jit::Node *node, Operation *op) {
@@ -497,20 +797,32 @@ jit::Node *BodyExporter::append(jit::Node *node, Operation *op) {
   return graph->insertNode(node);
 }
 
+void BodyExporter::setName(jit::Value *value, StringRef name) {
+  // libtorch numbers values itself; one called torch would hide torch's
+  // operators.
+  if (!name.empty() && name != "torch" && !llvm::all_of(name, llvm::isDigit))
+    value->setDebugName(name.str());
+}
+
 void BodyExporter::bind(Operation *op, at::ArrayRef<jit::Value *> outputs) {
   SmallVector<StringRef> names;
-  if (auto name = dyn_cast<NameLoc>(op->getLoc());
-      name && stripNames(op->getLoc()) != op->getLoc())
-    name.getName().getValue().split(names, ',');
+  getNames(op->getLoc()).split(names, ',');
   for (auto [i, result] : llvm::enumerate(op->getResults())) {
-    jit::Value *output = outputs[i];
-    values[result] = output;
-    // A value called torch would hide torch's operators.
-    // libtorch numbers values itself.
-    if (names.size() == op->getNumResults() && names[i] != "torch" &&
-        !llvm::all_of(names[i], [](char c) { return llvm::isDigit(c); }))
-      output->setDebugName(names[i].str());
+    values[result] = outputs[i];
+    if (names.size() == op->getNumResults())
+      setName(outputs[i], names[i]);
   }
+}
+
+LogicalResult BodyExporter::setTypes(Operation *op,
+                                     at::ArrayRef<jit::Value *> outputs) {
+  for (auto [output, type] : llvm::zip(outputs, op->getResultTypes())) {
+    FailureOr<c10::TypePtr> made = exporter.makeType(type, op);
+    if (failed(made))
+      return failure();
+    output->setType(*made);
+  }
+  return success();
 }
 
 std::vector<jit::Value *> BodyExporter::reachCallee(MethodOp callee) {
@@ -521,22 +833,36 @@ std::vector<jit::Value *> BodyExporter::reachCallee(MethodOp callee) {
   return inputs;
 }
 
-LogicalResult BodyExporter::exportCall(Operation *op,
-                                       std::vector<jit::Value *> inputs,
-                                       StringRef methodName,
-                                       ValueRange operands) {
-  ResultRange results = op->getResults();
-  llvm::append_range(inputs, lookup(operands));
-  jit::Node *node = graph->create(c10::prim::CallMethod, inputs);
-  node->s_(c10::attr::name, methodName.str());
+void BodyExporter::exportGet(GetOp get) {
+  StringAttr symbol = get.getSlotAttr().getAttr();
+  ModuleOp instance = lookupInstance(exporter.symbols, symbol);
+  // A pass may have left the read of what is no longer used here.
+  if (instance && get.use_empty() && !isInReach(symbol))
+    return;
+  jit::Value *value = exporter.needs[method].contains(symbol)
+                          ? reach(symbol)
+                          : readAttribute(symbol);
+  if (instance) {
+    reached[symbol] = value;
+    reached[instance.getSymNameAttr()] = value;
+  }
+  values[get.getResult()] = value;
+  bind(get, {value});
+}
+
+LogicalResult BodyExporter::bindCall(Operation *op, jit::Node *node) {
   append(node, op);
-  if (results.empty()) {
+  if (op->getNumResults() == 0) {
     node->output()->setType(c10::NoneType::get());
     return success();
   }
   std::vector<c10::TypePtr> types;
-  for (Type type : results.getTypes())
-    types.push_back(convertType(type));
+  for (Type type : op->getResultTypes()) {
+    FailureOr<c10::TypePtr> made = exporter.makeType(type, op);
+    if (failed(made))
+      return failure();
+    types.push_back(*made);
+  }
   if (types.size() == 1) {
     node->output()->setType(types.front());
     bind(op, node->outputs());
@@ -550,22 +876,176 @@ LogicalResult BodyExporter::exportCall(Operation *op,
   return success();
 }
 
+jit::Value *BodyExporter::makeFunctionValue(jit::Function *callee) {
+  jit::Node *node = graph->insertNode(graph->create(c10::prim::Constant, 1));
+  node->s_(c10::attr::name, callee->name());
+  node->output()->setType(c10::FunctionType::create(callee));
+  return node->output();
+}
+
+LogicalResult BodyExporter::exportCall(Operation *op, MethodOp callee,
+                                       ValueRange operands) {
+  std::vector<jit::Value *> inputs = reachCallee(callee);
+  llvm::append_range(inputs, lookup(operands));
+  // A hook is called as a function.
+  if (exporter.isHook(callee)) {
+    ModuleOp instance = lookupInstance(exporter.symbols, callee.getInstance());
+    // The class is made after one of its instances.
+    ModuleOp first = exporter.classes[exporter.keys.get(instance)].instance;
+    auto hook = exporter.symbols.lookup<MethodOp>(
+        first.getMemberSymbol(unescapeName(callee.getMethodName())));
+    inputs.insert(inputs.begin(),
+                  makeFunctionValue(exporter.methods.lookup(hook)));
+    return bindCall(op, graph->create(c10::prim::CallFunction, inputs));
+  }
+  jit::Node *node = graph->create(c10::prim::CallMethod, inputs);
+  node->s_(c10::attr::name, unescapeName(callee.getMethodName()));
+  return bindCall(op, node);
+}
+
+LogicalResult BodyExporter::exportNop(OutNopOp op) {
+  jit::Node *node = graph->create(
+      c10::prim::CallMethod,
+      {reach(op.getInstanceAttr().getAttr()), values.lookup(op.getInput())});
+  node->s_(c10::attr::name, "forward");
+  return bindCall(op, node);
+}
+
+LogicalResult BodyExporter::exportFunctionCall(CallFunctionOp call) {
+  jit::Function *callee = exporter.functions.lookup(call.getCallee());
+  std::vector<jit::Value *> inputs = {makeFunctionValue(callee)};
+  llvm::append_range(inputs, lookup(call.getArguments()));
+  return bindCall(call, graph->create(c10::prim::CallFunction, inputs));
+}
+
+LogicalResult BodyExporter::exportConstruct(Operation *op) {
+  FailureOr<c10::TypePtr> type =
+      exporter.makeType(op->getResult(0).getType(), op);
+  if (failed(type))
+    return failure();
+  std::vector<jit::Value *> elements = lookup(op->getOperands());
+  jit::Node *node;
+  if (isa<TupleOp>(op)) {
+    node = graph->create(c10::prim::TupleConstruct, elements);
+  } else if (isa<ListOp>(op)) {
+    node = graph->create(c10::prim::ListConstruct, elements);
+  } else {
+    node = graph->create(c10::prim::DictConstruct, elements);
+  }
+  node->output()->setType(*type);
+  bind(op, append(node, op)->outputs());
+  return success();
+}
+
+LogicalResult BodyExporter::exportOperator(OperatorOp op) {
+  jit::Node *node =
+      graph->create(c10::Symbol::fromQualString(op.getName().str()),
+                    lookup(op.getOperands()), op.getNumResults());
+  if (failed(setTypes(op, node->outputs())))
+    return failure();
+  for (NamedAttribute attr : op.getExtraAttr() ? op.getExtraAttr().getValue()
+                                               : ArrayRef<NamedAttribute>()) {
+    auto name = c10::Symbol::attr(attr.getName().str());
+    auto makeTypes =
+        [&](ArrayRef<Attribute> types) -> FailureOr<std::vector<c10::TypePtr>> {
+      std::vector<c10::TypePtr> result;
+      for (Attribute type : types) {
+        auto typeAttr = dyn_cast<TypeAttr>(type);
+        if (!typeAttr)
+          return op.emitError() << "an attribute is no type: " << type;
+        FailureOr<c10::TypePtr> made =
+            exporter.makeType(typeAttr.getValue(), op);
+        if (failed(made))
+          return failure();
+        result.push_back(*made);
+      }
+      return result;
+    };
+    if (auto text = dyn_cast<StringAttr>(attr.getValue())) {
+      node->s_(name, text.str());
+    } else if (auto integer = dyn_cast<IntegerAttr>(attr.getValue())) {
+      node->i_(name, integer.getInt());
+    } else if (auto types = dyn_cast<ArrayAttr>(attr.getValue())) {
+      auto made = makeTypes(types.getValue());
+      if (failed(made))
+        return failure();
+      node->tys_(name, *made);
+    } else {
+      auto made = makeTypes(attr.getValue());
+      if (failed(made))
+        return failure();
+      node->ty_(name, made->front());
+    }
+  }
+  bind(op, append(node, op)->outputs());
+  return success();
+}
+
+LogicalResult BodyExporter::exportArm(Block &block, jit::Block *arm) {
+  // What an arm reads is not seen behind it.
+  DenseMap<StringAttr, jit::Value *> outer = reached;
+  jit::WithInsertPoint guard(arm);
+  if (failed(exportBlock(block)))
+    return failure();
+  for (jit::Value *output : lookup(block.getTerminator()->getOperands()))
+    arm->registerOutput(output);
+  reached = std::move(outer);
+  return success();
+}
+
+LogicalResult BodyExporter::exportIf(IfOp op) {
+  jit::Node *node =
+      append(graph->create(c10::prim::If, lookup({op.getCondition()}),
+                           op.getNumResults()),
+             op);
+  if (failed(setTypes(op, node->outputs())) ||
+      failed(exportArm(op.getThenRegion().front(), node->addBlock())) ||
+      failed(exportArm(op.getElseRegion().front(), node->addBlock())))
+    return failure();
+  bind(op, node->outputs());
+  return success();
+}
+
+LogicalResult BodyExporter::exportLoop(LoopOp op) {
+  jit::Node *node =
+      append(graph->create(c10::prim::Loop, lookup(op->getOperands()),
+                           op.getNumResults()),
+             op);
+  if (failed(setTypes(op, node->outputs())))
+    return failure();
+  jit::Block *body = node->addBlock();
+  for (BlockArgument argument : op.getBody().getArguments()) {
+    FailureOr<c10::TypePtr> type = exporter.makeType(argument.getType(), op);
+    if (failed(type))
+      return failure();
+    jit::Value *input = body->addInput();
+    input->setType(*type);
+    setName(input, getNames(argument.getLoc()));
+    values[argument] = input;
+  }
+  if (failed(exportArm(op.getBody().front(), body)))
+    return failure();
+  bind(op, node->outputs());
+  return success();
+}
+
 LogicalResult BodyExporter::exportOp(Operation *op) {
-  auto convertResult = [&]() -> FailureOr<c10::TypePtr> {
-    c10::TypePtr type = convertType(op->getResult(0).getType());
-    if (!type)
-      return op->emitError() << "type " << op->getResult(0).getType()
-                             << " cannot be written yet";
-    return type;
-  };
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](GetOp get) {
-        values[get.getResult()] = reach(get.getSlotAttr().getAttr());
+        exportGet(get);
+        return success();
+      })
+      .Case([&](SetOp set) {
+        auto [owner, name] = splitPath(set.getSlot());
+        jit::Value *object = reach(StringAttr::get(op->getContext(), owner));
+        append(graph->createSetAttr(object, unescapeName(name),
+                                    values.lookup(set.getValue())),
+               op);
         return success();
       })
       .Case([&](ConstantOp constant) -> LogicalResult {
         FailureOr<c10::IValue> value =
-            exporter.makeConstant(constant.getValue(), op);
+            exporter.makeValue(constant.getValue(), op);
         if (failed(value))
           return failure();
         values[constant.getResult()] = graph->insertConstant(*value);
@@ -573,44 +1053,12 @@ LogicalResult BodyExporter::exportOp(Operation *op) {
       })
       .Case([&](CallOp call) {
         auto callee = exporter.symbols.lookup<MethodOp>(call.getCallee());
-        return exportCall(op, reachCallee(callee),
-                          unescapeName(callee.getMethodName()),
-                          call.getArguments());
+        return exportCall(op, callee, call.getArguments());
       })
-      .Case([&](OutNopOp nop) {
-        return exportCall(op, {reach(nop.getInstanceAttr().getAttr())},
-                          "forward", nop->getOperands());
-      })
-      .Case([&](TupleOp tuple) {
-        bind(op, append(graph->createTuple(lookup(tuple.getElements())), op)
-                     ->outputs());
-        return success();
-      })
-      .Case([&](ListOp list) -> LogicalResult {
-        FailureOr<c10::TypePtr> type = convertResult();
-        if (failed(type))
-          return failure();
-        auto element = (*type)->expectRef<c10::ListType>().getElementType();
-        bind(op,
-             append(graph->createList(element, lookup(list.getElements())), op)
-                 ->outputs());
-        return success();
-      })
-      .Case([&](DictOp dict) -> LogicalResult {
-        FailureOr<c10::TypePtr> type = convertResult();
-        if (failed(type))
-          return failure();
-        const auto &dictType = (*type)->expectRef<c10::DictType>();
-        std::vector<jit::Value *> keys, dictValues;
-        for (auto [i, element] : llvm::enumerate(dict.getElements()))
-          (i % 2 ? dictValues : keys).push_back(values.lookup(element));
-        bind(op, append(graph->createDict(dictType.getKeyType(),
-                                          dictType.getValueType(), keys,
-                                          dictValues),
-                        op)
-                     ->outputs());
-        return success();
-      })
+      .Case([&](OutNopOp nop) { return exportNop(nop); })
+      .Case([&](CallFunctionOp call) { return exportFunctionCall(call); })
+      .Case<TupleOp, ListOp, DictOp>(
+          [&](Operation *construct) { return exportConstruct(construct); })
       .Case([&](UnpackOp unpack) {
         jit::Value *aggregate = values.lookup(unpack.getAggregate());
         jit::Node *node =
@@ -620,22 +1068,9 @@ LogicalResult BodyExporter::exportOp(Operation *op) {
         bind(op, append(node, op)->outputs());
         return success();
       })
-      .Case([&](OperatorOp oper) -> LogicalResult {
-        std::vector<c10::TypePtr> types;
-        for (Type type : oper.getResultTypes()) {
-          types.push_back(convertType(type));
-          if (!types.back())
-            return op->emitError()
-                   << "type " << type << " cannot be written yet";
-        }
-        jit::Node *node =
-            graph->create(c10::Symbol::fromQualString(oper.getName().str()),
-                          lookup(oper.getOperands()), types.size());
-        for (auto [output, type] : llvm::zip(node->outputs(), types))
-          output->setType(type);
-        bind(op, append(node, op)->outputs());
-        return success();
-      })
+      .Case([&](OperatorOp oper) { return exportOperator(oper); })
+      .Case([&](IfOp branch) { return exportIf(branch); })
+      .Case([&](LoopOp loop) { return exportLoop(loop); })
       .Case([&](ReturnOp ret) {
         std::vector<jit::Value *> results = lookup(ret.getOperands());
         jit::Value *result;
@@ -648,57 +1083,86 @@ LogicalResult BodyExporter::exportOp(Operation *op) {
         graph->registerOutput(result);
         return success();
       })
+      .Case([&](YieldOp) { return success(); })
       .Default([](Operation *other) {
         return other->emitError()
-               << "'" << other->getName() << "' cannot be written yet";
+               << "'" << other->getName() << "' cannot be written";
       });
+}
+
+LogicalResult BodyExporter::exportBlock(Block &block) {
+  for (Operation &op : block)
+    if (failed(exportOp(&op)))
+      return failure();
+  return success();
 }
 
 FailureOr<std::shared_ptr<jit::Graph>> BodyExporter::run() {
   if (failed(makeSignature()))
     return failure();
-  // Attributes are read first, as tracing does: printed code then nests calls.
-  for (Operation &op : method.getBody().front()) {
-    if (auto get = dyn_cast<GetOp>(op))
-      reach(get.getSlotAttr().getAttr());
-    else if (auto nop = dyn_cast<OutNopOp>(op))
-      reach(nop.getInstanceAttr().getAttr());
-    else if (auto call = dyn_cast<CallOp>(op))
-      reachCallee(exporter.symbols.lookup<MethodOp>(call.getCallee()));
-  }
-  for (Operation &op : method.getBody().front())
-    if (failed(exportOp(&op)))
-      return failure();
+  if (method)
+    reachAtTop();
+  if (failed(exportBlock(function.getFunctionBody().front())))
+    return failure();
   // libtorch's own check; it throws.
   graph->lint();
   return graph;
 }
 
-LogicalResult Exporter::run(raw_ostream &os) {
-  ModuleOp root = lookupInstance(FQATDialect::kRootName);
-  if (!root)
-    return model.emitError() << "the model has no root instance";
-  if (failed(makeClasses()) || failed(makeObjects()) || failed(findNeeds()) ||
-      failed(makeMethods()))
+//===----------------------------------------------------------------------===//
+// The archive
+//===----------------------------------------------------------------------===//
+
+LogicalResult Exporter::write(raw_ostream &os) {
+  ModuleOp root = lookupInstance(symbols, FQATDialect::kRootName);
+  CodePrinter printer;
+  printer.print(getClass(root));
+  ValueWriter data(symbols), constantWriter(symbols);
+  if (failed(data.writeInstance(root, [&](ModuleOp instance) {
+        return printer.getName(getClass(instance));
+      })))
     return failure();
+  // The code may not know the classes of what a slot of type Any holds.
+  for (StringRef name : data.getGlobals())
+    if (c10::TypePtr type = findType(name))
+      printer.print(type->expect<c10::NamedType>());
+  SmallVector<Attribute> constantValues;
+  for (const c10::IValue &placeholder : printer.getConstants())
+    constantValues.push_back(constants.lookup(placeholder.internalToPointer()));
+  if (llvm::is_contained(constantValues, nullptr))
+    return root.emitError() << "a constant of the code has no value";
+  if (failed(constantWriter.writeTuple(constantValues, root)))
+    return failure();
+
   std::vector<ExtraRecord> records;
   for (auto record : model.getOps<RecordOp>()) {
-    auto bytes = dyn_cast<DenseResourceElementsAttr>(record.getBytes());
-    AsmResourceBlob *blob = bytes ? bytes.getRawHandle().getBlob() : nullptr;
-    if (!blob)
-      return record.emitError() << "the bytes of the record are missing";
+    FailureOr<ArrayRef<char>> bytes = getBlobBytes(record.getBytes(), record);
+    if (failed(bytes))
+      return failure();
     records.push_back(
-        {record.getName().str(),
-         StringRef(blob->getData().data(), blob->getData().size())});
+        {record.getName().str(), StringRef(bytes->data(), bytes->size())});
   }
-  jit::Module module(objects[root]);
-  // libtorch's pickler writes what has several owners in another way: a file
-  // must not depend on ours.
-  objects.clear();
-  sharedTensors.clear();
-  if (llvm::Error error = Archive::write(module, records, os))
+  std::string dataPickle = data.finish();
+  std::string constantPickle = constantWriter.finish();
+  std::vector<CodeFile> code = printer.takeFiles();
+  ArchiveContents contents;
+  contents.data = {dataPickle, data.getStorages()};
+  contents.constants = {constantPickle, constantWriter.getStorages()};
+  contents.code = code;
+  contents.extraRecords = records;
+  contents.version = printer.getVersion();
+  if (llvm::Error error = writeArchive(contents, os))
     return root.emitError() << llvm::toString(std::move(error));
   return success();
+}
+
+LogicalResult Exporter::run(raw_ostream &os) {
+  if (!lookupInstance(symbols, FQATDialect::kRootName))
+    return model.emitError() << "the model has no root instance";
+  if (failed(readTypedefs()) || failed(makeClasses()) || failed(findNeeds()) ||
+      failed(makeFunctions()) || failed(makeMethods()))
+    return failure();
+  return write(os);
 }
 
 LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os) {

@@ -20,6 +20,8 @@
 #include "fqat/TorchScript/Import.h"
 
 #include "Archive.h"
+#include "Code.h"
+#include "Dtypes.h"
 #include "Types.h"
 
 #include "fqat/IR/FQATOps.h"
@@ -30,7 +32,9 @@
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -59,7 +63,8 @@ struct Ref {
 };
 
 /// A value of a graph: a value of the IR, several (a tuple that is kept apart),
-/// a reference, or a constant that is made where it is used first.
+/// a reference, or a constant that is made where it is used first. A reference
+/// that the code reads at a place of its own has a value too.
 struct Binding {
   SmallVector<Value, 1> values;
   bool isSplitTuple = false;
@@ -67,8 +72,9 @@ struct Binding {
   const jit::Node *constant = nullptr;
 };
 
-/// A method that is called but not yet imported.
+/// A method or a function that is called but not yet imported.
 struct Job {
+  /// Null for a function.
   StringAttr instance;
   std::string symbol;
   jit::GraphFunction *function;
@@ -77,9 +83,26 @@ struct Job {
   SmallVector<std::optional<Ref>> bindings;
 };
 
+/// A module object of the file.
+struct Instance {
+  const PickleValue *object = nullptr;
+  c10::ClassTypePtr type;
+  /// The class restores itself from a state of its own; what its attributes
+  /// hold then is not known.
+  bool isOpaque = false;
+  llvm::StringMap<const PickleValue *> values;
+
+  /// What an attribute holds, or null.
+  const PickleValue *getValue(StringRef name) const {
+    return values.lookup(name);
+  }
+};
+
+using EmitError = function_ref<InFlightDiagnostic()>;
+
 class Importer {
 public:
-  Importer(MLIRContext *context, const Archive &archive, StringRef path,
+  Importer(MLIRContext *context, Archive &archive, StringRef path,
            StringRef nopName)
       : context(context), archive(archive), builder(context), nopName(nopName),
         fileLoc(FileLineColLoc::get(context, path, 0, 0)) {}
@@ -87,36 +110,74 @@ public:
   OwningOpRef<mlir::ModuleOp> run();
 
 private:
+  // Values.
+  LogicalResult countUses(const PickleValue &root);
+  FailureOr<Attribute> convertValue(const PickleValue &value,
+                                    Archive::Section section, EmitError error);
+  FailureOr<Attribute> makeValue(const PickleValue &value,
+                                 Archive::Section section, EmitError error);
+  FailureOr<ArrayAttr> convertItems(ArrayRef<const PickleValue *> items,
+                                    Archive::Section section, EmitError error);
+  FailureOr<Attribute> convertCall(const PickleValue &value,
+                                   Archive::Section section, int64_t identity,
+                                   EmitError error);
+  /// A tensor of the common kind; null if it is of another.
+  FailureOr<TensorAttr> convertTensor(const PickleValue &value,
+                                      Archive::Section section,
+                                      int64_t identity, EmitError error);
+  FailureOr<FlatSymbolRefAttr> convertStorage(const PickleValue &value,
+                                              Archive::Section section,
+                                              StringRef &dtype,
+                                              EmitError error);
+  /// A value that code or a class holds.
+  FailureOr<Attribute> convertConstant(const c10::IValue &value,
+                                       EmitError error);
+  DenseResourceElementsAttr makeBlob(StringRef name, ArrayRef<char> bytes);
+
   // The object graph.
   LogicalResult importObjects();
-  LogicalResult importInstance(const c10::ivalue::Object &object,
-                               StringAttr path);
-  LogicalResult importSlot(const c10::ClassType &type, size_t index,
-                           const c10::IValue &value, StringAttr path);
-  FailureOr<Attribute> importConstant(const c10::IValue &value,
-                                      function_ref<InFlightDiagnostic()> error);
-  FailureOr<TensorAttr> importTensor(const at::Tensor &tensor, bool isSlot,
-                                     function_ref<InFlightDiagnostic()> error);
-  FlatSymbolRefAttr importStorage(const at::Tensor &tensor);
-  DenseResourceElementsAttr makeBlob(StringRef name, const void *data,
-                                     size_t size, std::shared_ptr<const void>);
+  LogicalResult importInstance(const Instance &instance, StringAttr path);
+  LogicalResult importSlot(const Instance &instance, size_t index,
+                           StringAttr path);
+  /// The class of a module, or null if the value is no module.
+  c10::ClassTypePtr getModuleClass(const PickleValue &value);
+  const Instance &getInstance(StringAttr path) { return instances[path]; }
+  /// Finds what of the code decides how it is imported.
+  void scanCode();
+  void scanBlock(const jit::Block &block);
 
   // Methods.
   /// The symbol of a method specialised to `bindings`, which is imported later
   /// if it is new.
   StringAttr requestMethod(StringAttr instance, StringRef name,
-                           jit::GraphFunction *function,
+                           jit::Function &function,
                            ArrayRef<std::optional<Ref>> bindings);
+  StringAttr requestFunction(jit::Function &function);
+  LogicalResult drainJobs();
+  /// The tuple that a graph returns if it makes it itself, last, and nothing
+  /// else uses it: such a method returns the elements instead.
+  const jit::Node *getSplitTuple(jit::Function &function);
   /// The results of an imported method: none for None, the elements of a tuple
   /// that is split.
   SmallVector<Type> getResultTypes(const c10::FunctionSchema &schema,
                                    bool isSplit);
-  LogicalResult importMethod(const Job &job);
+  LogicalResult importBody(const Job &job);
+  LogicalResult importBlock(const jit::Block &block);
   LogicalResult importNode(const jit::Node *node);
   LogicalResult importGetAttr(const jit::Node *node);
-  LogicalResult importCall(const jit::Node *node);
+  LogicalResult importSetAttr(const jit::Node *node);
+  LogicalResult importCallMethod(const jit::Node *node);
+  LogicalResult importCallFunction(const jit::Node *node);
+  LogicalResult importCall(const jit::Node *node, StringAttr instance,
+                           StringRef name, jit::Function &function,
+                           ArrayRef<const jit::Value *> inputs);
   LogicalResult importUnpack(const jit::Node *node);
+  LogicalResult importIf(const jit::Node *node);
+  LogicalResult importLoop(const jit::Node *node);
+  LogicalResult importArm(Region &region, const jit::Block &block,
+                          Location loc);
   LogicalResult importOperator(const jit::Node *node);
+  FailureOr<DictionaryAttr> convertAttributes(const jit::Node *node);
   void setSchemaEffects(const jit::Node *node, OperatorOp op);
   FailureOr<Value> use(const jit::Value *value, Location loc);
   /// The slot of the current instance that holds the same tensor as a slot
@@ -125,36 +186,56 @@ private:
   StringAttr findOwnSlot(StringAttr slot);
   LogicalResult useAll(at::ArrayRef<const jit::Value *> inputs, Location loc,
                        SmallVectorImpl<Value> &values);
+  void bind(const jit::Node *node, ValueRange values);
   void locateCalls();
   /// Makes the calls of out_nops what they are.
   void markOutNops();
   /// Puts methods in the order of their instances and, within one, of their
   /// class.
   void sortMethods();
+  LogicalResult importTypedefs();
 
   Location getLoc(const jit::Node *node);
   InFlightDiagnostic emitNodeError(const jit::Node *node) {
-    return emitError(getLoc(node));
+    return emitError(getLoc(node))
+           << "in '" << displayPath(currentInstance) << "': ";
   }
   StringAttr getString(const Twine &text) {
     return StringAttr::get(context, text);
   }
-  Type convert(const c10::TypePtr &type) { return convertType(type, context); }
+  Type convert(const c10::TypePtr &type);
 
   MLIRContext *context;
-  const Archive &archive;
+  Archive &archive;
   OpBuilder builder;
   StringRef nopName;
   Location fileLoc;
   mlir::ModuleOp model;
 
-  // The object graph: instances by object, the object of each instance, and
-  // what was already seen of storages and tensors.
-  DenseMap<const c10::ivalue::Object *, StringAttr> instances;
-  DenseMap<StringAttr, const c10::ivalue::Object *> objects;
-  DenseMap<const c10::StorageImpl *, FlatSymbolRefAttr> storages;
-  DenseMap<const c10::TensorImpl *, int64_t> slotCounts, identities;
+  // Values: how often the file refers to each, what they became, the numbers
+  // of those that are shared, and the storages.
+  DenseMap<const PickleValue *, unsigned> useCounts;
+  DenseMap<const PickleValue *, Attribute> converted;
+  int64_t numIdentities = 0;
+  llvm::StringMap<FlatSymbolRefAttr> storages;
+  /// Where storages go.
+  OpBuilder storageBuilder{context};
+
+  // The object graph.
+  DenseMap<const PickleValue *, StringAttr> paths;
+  DenseMap<StringAttr, Instance> instances;
+  DenseMap<const c10::ClassType *, unsigned> numInstances;
+  llvm::StringMap<c10::ClassTypePtr> moduleClasses;
   DenseMap<StringAttr, Type> slotTypes;
+
+  // The code: attributes that some method writes, by name, and the callees
+  // whose results some caller does not take apart at once.
+  llvm::StringSet<> writtenAttributes;
+  llvm::DenseSet<const jit::Function *> unsplittable;
+  llvm::StringSet<> unsplittableNames;
+  /// Types other than modules, in the order in which they were met.
+  llvm::SetVector<const c10::NamedType *> namedTypes;
+  std::vector<c10::NamedTypePtr> keptTypes;
 
   // Methods.
   std::deque<Job> jobs;
@@ -163,86 +244,278 @@ private:
 
   // The method that is being imported.
   StringAttr currentInstance;
+  MethodOp currentMethod;
+  /// Whether all attributes are read first, as tracing does. Else each is read
+  /// where the code reads it.
+  bool isTracedForm = false;
   DenseMap<const jit::Value *, Binding> bindings;
-  DenseMap<std::pair<Attribute, unsigned>, Value> reads;
+  /// Constants and reads of slots, by block, the innermost last.
+  SmallVector<DenseMap<Attribute, Value>> scopes;
+  Operation *lastRead = nullptr;
 };
 
 } // namespace
 
 //===----------------------------------------------------------------------===//
-// The object graph
+// Values
 //===----------------------------------------------------------------------===//
 
-DenseResourceElementsAttr
-Importer::makeBlob(StringRef name, const void *data, size_t size,
-                   std::shared_ptr<const void> owner) {
-  auto type = RankedTensorType::get({static_cast<int64_t>(size)},
+DenseResourceElementsAttr Importer::makeBlob(StringRef name,
+                                             ArrayRef<char> bytes) {
+  auto type = RankedTensorType::get({static_cast<int64_t>(bytes.size())},
                                     IntegerType::get(context, 8));
   // Records of torch's own writer are aligned to 64 bytes, those of other zip
   // tools to nothing: only the address tells.
-  uintptr_t address = reinterpret_cast<uintptr_t>(data);
+  uintptr_t address = reinterpret_cast<uintptr_t>(bytes.data());
   size_t alignment = address ? size_t(1) << llvm::countr_zero(address) : 64;
   AsmResourceBlob blob(
-      ArrayRef(static_cast<const char *>(data), size),
-      std::min<size_t>(alignment, 64),
-      [owner = std::move(owner)](void *, size_t, size_t) {},
+      bytes, std::min<size_t>(alignment, 64),
+      [owner = archive.getOwner()](void *, size_t, size_t) {},
       /*dataIsMutable=*/false);
   return DenseResourceElementsAttr::get(type, name, std::move(blob));
 }
 
-FlatSymbolRefAttr Importer::importStorage(const at::Tensor &tensor) {
-  const c10::Storage &storage = tensor.storage();
-  FlatSymbolRefAttr &symbol = storages[storage.unsafeGetStorageImpl()];
+Type Importer::convert(const c10::TypePtr &type) {
+  // Definitions of what is named come along.
+  SmallVector<c10::TypePtr> worklist = {type};
+  while (!worklist.empty()) {
+    c10::TypePtr current = worklist.pop_back_val();
+    llvm::append_range(worklist, current->containedTypes());
+    auto named = current->cast<c10::NamedType>();
+    if (named && named->name() && !named->is_module() &&
+        named->kind() != c10::TypeKind::FunctionType &&
+        namedTypes.insert(named.get()))
+      keptTypes.push_back(named);
+  }
+  return convertType(type, context);
+}
+
+FailureOr<FlatSymbolRefAttr> Importer::convertStorage(const PickleValue &value,
+                                                      Archive::Section section,
+                                                      StringRef &dtype,
+                                                      EmitError error) {
+  // ("storage", type, key, device, number of elements)
+  const PickleValue &id = *value.items[0];
+  if (!id.isTuple() || id.items.size() < 5 || !id.items[0]->isString() ||
+      id.items[0]->text != "storage" ||
+      id.items[1]->kind != PickleValue::Global || !id.items[2]->isString() ||
+      !id.items[3]->isString()) {
+    error() << "the file names a storage in a way that is not understood";
+    return failure();
+  }
+  StringRef type = id.items[1]->text, key = id.items[2]->text;
+  type.consume_front("torch.");
+  type.consume_back("Storage");
+  dtype = getDtypeName(type);
+  if (dtype.empty()) {
+    error() << "a storage of unknown type '" << id.items[1]->text << "'";
+    return failure();
+  }
+  FlatSymbolRefAttr &symbol =
+      storages[(section == Archive::Data ? "d" : "c") + key.str()];
   if (symbol)
     return symbol;
+  auto bytes = archive.getStorage(section, key);
+  if (!bytes) {
+    error() << llvm::toString(bytes.takeError());
+    return failure();
+  }
   std::string name = "s" + std::to_string(storages.size() - 1);
   symbol = FlatSymbolRefAttr::get(context, "$" + name);
-  auto owner = std::make_shared<c10::Storage>(storage);
-  StorageOp::create(
-      builder, fileLoc, symbol.getAttr(),
-      getString(getDtypeName(tensor.scalar_type())),
-      getString(storage.device().str()),
-      makeBlob(name, storage.data(), storage.nbytes(), std::move(owner)));
+  StorageOp::create(storageBuilder, fileLoc, symbol.getAttr(), getString(dtype),
+                    getString(id.items[3]->text), makeBlob(name, *bytes));
   return symbol;
 }
 
-FailureOr<TensorAttr>
-Importer::importTensor(const at::Tensor &tensor, bool isSlot,
-                       function_ref<InFlightDiagnostic()> error) {
-  auto unsupported = [&](const Twine &what) -> FailureOr<TensorAttr> {
-    error() << what << " is not supported yet";
-    return failure();
-  };
-  if (!tensor.defined())
-    return unsupported("an undefined tensor");
-  if (tensor.is_quantized())
-    return unsupported("a quantised tensor");
-  if (tensor.layout() != c10::kStrided)
-    return unsupported("a tensor that is not strided");
-  if (!tensor.device().is_cpu())
-    return unsupported("a tensor on " + Twine(tensor.device().str()));
-  if (tensor.is_conj() || tensor.is_neg())
-    return unsupported("a lazily conjugated or negated tensor");
-  StringRef dtype = getDtypeName(tensor.scalar_type());
-  if (dtype.empty())
-    return unsupported("a tensor of " +
-                       Twine(c10::toString(tensor.scalar_type())));
-  int64_t identity = 0;
-  if (isSlot && slotCounts.lookup(tensor.unsafeGetTensorImpl()) > 1)
-    identity =
-        identities
-            .try_emplace(tensor.unsafeGetTensorImpl(), identities.size() + 1)
-            .first->second;
-  return TensorAttr::get(context, importStorage(tensor), dtype,
-                         ArrayRef(tensor.sizes().data(), tensor.dim()),
-                         ArrayRef(tensor.strides().data(), tensor.dim()),
-                         tensor.storage_offset(), tensor.requires_grad(),
-                         identity);
+/// The integers of a tuple, or nothing if it holds something else.
+static std::optional<SmallVector<int64_t>> getInts(const PickleValue &tuple) {
+  SmallVector<int64_t> result;
+  if (!tuple.isTuple())
+    return std::nullopt;
+  for (const PickleValue *item : tuple.items) {
+    if (item->kind != PickleValue::Int)
+      return std::nullopt;
+    result.push_back(item->integer);
+  }
+  return result;
 }
 
-FailureOr<Attribute>
-Importer::importConstant(const c10::IValue &value,
-                         function_ref<InFlightDiagnostic()> error) {
+FailureOr<TensorAttr> Importer::convertTensor(const PickleValue &value,
+                                              Archive::Section section,
+                                              int64_t identity,
+                                              EmitError error) {
+  // (storage, offset, sizes, strides, requires_grad, backward hooks)
+  ArrayRef<const PickleValue *> arguments = value.arguments();
+  if (arguments.size() != 6 || arguments[0]->kind != PickleValue::Persistent ||
+      arguments[1]->kind != PickleValue::Int ||
+      arguments[4]->kind != PickleValue::Bool ||
+      !arguments[5]->isCallOf("collections.OrderedDict") ||
+      !arguments[5]->arguments().empty())
+    return TensorAttr();
+  auto sizes = getInts(*arguments[2]), strides = getInts(*arguments[3]);
+  if (!sizes || !strides)
+    return TensorAttr();
+  StringRef dtype;
+  FailureOr<FlatSymbolRefAttr> storage =
+      convertStorage(*arguments[0], section, dtype, error);
+  if (failed(storage))
+    return failure();
+  auto tensor = TensorAttr::getChecked(
+      error, context, *storage, dtype, ArrayRef<int64_t>(*sizes),
+      ArrayRef<int64_t>(*strides), arguments[1]->integer,
+      arguments[4]->integer != 0, identity);
+  if (!tensor)
+    return failure();
+  return tensor;
+}
+
+FailureOr<ArrayAttr> Importer::convertItems(ArrayRef<const PickleValue *> items,
+                                            Archive::Section section,
+                                            EmitError error) {
+  SmallVector<Attribute> result;
+  for (const PickleValue *item : items) {
+    FailureOr<Attribute> converted = convertValue(*item, section, error);
+    if (failed(converted))
+      return failure();
+    result.push_back(*converted);
+  }
+  return builder.getArrayAttr(result);
+}
+
+FailureOr<Attribute> Importer::convertCall(const PickleValue &value,
+                                           Archive::Section section,
+                                           int64_t identity, EmitError error) {
+  ArrayRef<const PickleValue *> arguments = value.arguments();
+  StringRef function = value.items[0]->text;
+  if (function == "torch._utils._rebuild_tensor_v2") {
+    FailureOr<TensorAttr> tensor =
+        convertTensor(value, section, identity, error);
+    if (failed(tensor))
+      return failure();
+    if (*tensor)
+      return Attribute(*tensor);
+  }
+  if (function == "torch.device" && arguments.size() == 1 &&
+      arguments[0]->isString())
+    return Attribute(DeviceAttr::get(context, arguments[0]->text));
+  if ((function == "builtins.complex" || function == "__builtin__.complex") &&
+      arguments.size() == 2 && arguments[0]->kind == PickleValue::Float &&
+      arguments[1]->kind == PickleValue::Float)
+    return Attribute(
+        ComplexAttr::get(context, builder.getF64FloatAttr(arguments[0]->real),
+                         builder.getF64FloatAttr(arguments[1]->real)));
+  if (function == "torch.jit._pickle.restore_type_tag" &&
+      arguments.size() == 2 && arguments[1]->isString() &&
+      (arguments[0]->kind == PickleValue::List ||
+       arguments[0]->kind == PickleValue::Dict)) {
+    FailureOr<ArrayAttr> items =
+        convertItems(arguments[0]->items, section, error);
+    if (failed(items))
+      return failure();
+    if (arguments[0]->kind == PickleValue::List)
+      return Attribute(
+          ListAttr::get(context, *items, arguments[1]->text, identity));
+    return Attribute(
+        DictAttr::get(context, *items, arguments[1]->text, identity));
+  }
+  FailureOr<ArrayAttr> converted = convertItems(arguments, section, error);
+  if (failed(converted))
+    return failure();
+  return Attribute(BuildAttr::get(context, function, *converted, identity));
+}
+
+FailureOr<Attribute> Importer::makeValue(const PickleValue &value,
+                                         Archive::Section section,
+                                         EmitError error) {
+  int64_t identity = 0;
+  bool hasIdentity =
+      value.kind == PickleValue::List || value.kind == PickleValue::Dict ||
+      value.kind == PickleValue::Object || value.kind == PickleValue::Reduce;
+  if (hasIdentity && useCounts.lookup(&value) > 1)
+    identity = ++numIdentities;
+  switch (value.kind) {
+  case PickleValue::None:
+    return Attribute(builder.getUnitAttr());
+  case PickleValue::Bool:
+    return Attribute(builder.getBoolAttr(value.integer != 0));
+  case PickleValue::Int:
+    return Attribute(builder.getI64IntegerAttr(value.integer));
+  case PickleValue::Float:
+    return Attribute(builder.getF64FloatAttr(value.real));
+  case PickleValue::String:
+    return Attribute(builder.getStringAttr(value.text));
+  case PickleValue::Tuple: {
+    FailureOr<ArrayAttr> items = convertItems(value.items, section, error);
+    if (failed(items))
+      return failure();
+    return Attribute(*items);
+  }
+  case PickleValue::List:
+  case PickleValue::Dict: {
+    FailureOr<ArrayAttr> items = convertItems(value.items, section, error);
+    if (failed(items))
+      return failure();
+    if (value.kind == PickleValue::List)
+      return Attribute(ListAttr::get(context, *items, "", identity));
+    return Attribute(DictAttr::get(context, *items, "", identity));
+  }
+  case PickleValue::Global:
+    return Attribute(GlobalAttr::get(context, value.text));
+  case PickleValue::Reduce:
+    return convertCall(value, section, identity, error);
+  case PickleValue::Object: {
+    StringRef name = value.items[0]->text;
+    if (getModuleClass(value)) {
+      error() << "a module inside another value is not supported";
+      return failure();
+    }
+    // The definition comes along.
+    if (c10::TypePtr type = archive.loadType(name))
+      convert(type);
+    FailureOr<Attribute> state = convertValue(*value.items[1], section, error);
+    if (failed(state))
+      return failure();
+    return Attribute(ObjectAttr::get(context, name, *state, identity));
+  }
+  case PickleValue::Persistent: {
+    StringRef dtype;
+    FailureOr<FlatSymbolRefAttr> storage =
+        convertStorage(value, section, dtype, error);
+    if (failed(storage))
+      return failure();
+    return Attribute(*storage);
+  }
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
+FailureOr<Attribute> Importer::convertValue(const PickleValue &value,
+                                            Archive::Section section,
+                                            EmitError error) {
+  auto it = converted.find(&value);
+  if (it != converted.end())
+    return it->second;
+  FailureOr<Attribute> made = makeValue(value, section, error);
+  if (succeeded(made))
+    converted[&value] = *made;
+  return made;
+}
+
+FailureOr<Attribute> Importer::convertConstant(const c10::IValue &value,
+                                               EmitError error) {
+  auto convertElements = [&](const auto &elements) -> FailureOr<ArrayAttr> {
+    SmallVector<Attribute> result;
+    for (const auto &element : elements) {
+      FailureOr<Attribute> converted =
+          convertConstant(c10::IValue(element), error);
+      if (failed(converted))
+        return failure();
+      result.push_back(*converted);
+    }
+    return builder.getArrayAttr(result);
+  };
+  if (const PickleValue *constant = archive.getConstant(value))
+    return convertValue(*constant, Archive::Constants, error);
   if (value.isNone())
     return Attribute(builder.getUnitAttr());
   if (value.isBool())
@@ -251,34 +524,96 @@ Importer::importConstant(const c10::IValue &value,
     return Attribute(builder.getI64IntegerAttr(value.toInt()));
   if (value.isDouble())
     return Attribute(builder.getF64FloatAttr(value.toDouble()));
+  if (value.isComplexDouble()) {
+    c10::complex<double> number = value.toComplexDouble();
+    return Attribute(ComplexAttr::get(context,
+                                      builder.getF64FloatAttr(number.real()),
+                                      builder.getF64FloatAttr(number.imag())));
+  }
   if (value.isString())
     return Attribute(builder.getStringAttr(value.toStringRef()));
   if (value.isDevice())
     return Attribute(DeviceAttr::get(context, value.toDevice().str()));
+  if (value.isEnum()) {
+    auto holder = value.toEnumHolder();
+    convert(holder->type());
+    return Attribute(
+        EnumAttr::get(context, holder->qualifiedClassName(), holder->name()));
+  }
+  if (value.isList()) {
+    FailureOr<ArrayAttr> elements = convertElements(value.toListRef());
+    if (failed(elements))
+      return failure();
+    return Attribute(ListAttr::get(context, *elements,
+                                   value.type()->annotation_str(),
+                                   /*identity=*/0));
+  }
+  if (value.isTuple()) {
+    FailureOr<ArrayAttr> elements =
+        convertElements(value.toTupleRef().elements());
+    if (failed(elements))
+      return failure();
+    return Attribute(*elements);
+  }
+  if (value.isGenericDict()) {
+    std::vector<c10::IValue> items;
+    for (const auto &entry : value.toGenericDict()) {
+      items.push_back(entry.key());
+      items.push_back(entry.value());
+    }
+    FailureOr<ArrayAttr> elements = convertElements(items);
+    if (failed(elements))
+      return failure();
+    return Attribute(DictAttr::get(context, *elements,
+                                   value.type()->annotation_str(),
+                                   /*identity=*/0));
+  }
   error() << "a value of type '" << value.type()->annotation_str()
-          << "' is not supported yet";
+          << "' is not supported";
   return failure();
 }
 
-LogicalResult Importer::importSlot(const c10::ClassType &type, size_t index,
-                                   const c10::IValue &value, StringAttr path) {
+//===----------------------------------------------------------------------===//
+// The object graph
+//===----------------------------------------------------------------------===//
+
+c10::ClassTypePtr Importer::getModuleClass(const PickleValue &value) {
+  if (value.kind != PickleValue::Object)
+    return nullptr;
+  StringRef name = value.items[0]->text;
+  auto it = moduleClasses.find(name);
+  if (it != moduleClasses.end())
+    return it->second;
+  c10::TypePtr type = archive.loadType(name);
+  auto classType = type ? type->cast<c10::ClassType>() : nullptr;
+  if (classType && !classType->is_module())
+    classType = nullptr;
+  moduleClasses[name] = classType;
+  return classType;
+}
+
+LogicalResult Importer::importSlot(const Instance &instance, size_t index,
+                                   StringAttr path) {
+  const c10::ClassType &type = *instance.type;
+  const std::string &name = type.getAttributeName(index);
   auto error = [&] {
-    return emitError(fileLoc)
-           << "in '" << displayPath(splitPath(path).first) << "': attribute '"
-           << type.getAttributeName(index) << "': ";
+    return emitError(fileLoc) << "in '" << displayPath(splitPath(path).first)
+                              << "': attribute '" << name << "': ";
   };
   Attribute attr;
-  if (value.isTensor()) {
-    FailureOr<TensorAttr> tensor =
-        importTensor(value.toTensor(), /*isSlot=*/true, error);
-    if (failed(tensor))
+  if (!instance.isOpaque) {
+    const PickleValue *value = instance.getValue(name);
+    if (!value) {
+      error() << "the file holds no value";
       return failure();
-    attr = *tensor;
-  } else {
-    FailureOr<Attribute> constant = importConstant(value, error);
-    if (failed(constant))
+    }
+    FailureOr<Attribute> converted = convertValue(*value, Archive::Data, error);
+    if (failed(converted))
       return failure();
-    attr = *constant;
+    attr = *converted;
+  } else if (type.getAttribute(index)->is_module()) {
+    error() << "a module that __setstate__ makes is not supported";
+    return failure();
   }
   Type slotType = convert(type.getAttribute(index));
   slotTypes[path] = slotType;
@@ -292,90 +627,174 @@ LogicalResult Importer::importSlot(const c10::ClassType &type, size_t index,
   return success();
 }
 
-/// Whether an attribute holds an instance.
-static bool isInstance(const c10::IValue &value) {
-  if (!value.isObject())
-    return false;
-  auto type = value.type()->cast<c10::ClassType>();
-  return type && type->is_module();
+LogicalResult Importer::importInstance(const Instance &instance,
+                                       StringAttr path) {
+  const c10::ClassType &type = *instance.type;
+  auto error = [&] {
+    return emitError(fileLoc) << "in '" << displayPath(path) << "': ";
+  };
+  SmallVector<Attribute> slots, constants;
+  for (size_t i = 0; i != type.numAttributes(); ++i)
+    slots.push_back(getString(type.getAttributeName(i)));
+  for (size_t i = 0; i != type.numConstants(); ++i) {
+    constants.push_back(getString(type.getConstantName(i)));
+    FailureOr<Attribute> value = convertConstant(type.getConstant(i), error);
+    if (failed(value))
+      return failure();
+    constants.push_back(*value);
+  }
+  auto getNames = [&](const std::vector<jit::Function *> &functions) {
+    SmallVector<Attribute> names;
+    for (const jit::Function *function : functions)
+      names.push_back(getString(function->name()));
+    return names.empty() ? ArrayAttr() : builder.getArrayAttr(names);
+  };
+  auto op = ModuleOp::create(builder, makeNodeLoc(context, {}, path, {}), path,
+                             type.name()->qualifiedName(),
+                             builder.getArrayAttr(slots));
+  if (!constants.empty())
+    op.setConstantsAttr(builder.getArrayAttr(constants));
+  op.setHooksAttr(getNames(type.getForwardHooks()));
+  op.setPreHooksAttr(getNames(type.getForwardPreHooks()));
+  if (instance.isOpaque) {
+    FailureOr<Attribute> state =
+        convertValue(*instance.object->items[1], Archive::Data, error);
+    if (failed(state))
+      return failure();
+    op.setStateAttr(*state);
+  }
+  // The attribute that holds the instance may have an interface as its type.
+  auto [parent, name] = splitPath(path);
+  auto it = instances.find(getString(parent));
+  if (it != instances.end()) {
+    c10::TypePtr declared = it->second.type->getAttribute(unescapeName(name));
+    if (declared->kind() == c10::TypeKind::InterfaceType)
+      op.setInterfaceAttr(TypeAttr::get(convert(declared)));
+  }
+  return success();
 }
 
-LogicalResult Importer::importInstance(const c10::ivalue::Object &object,
-                                       StringAttr path) {
-  auto type = object.type();
-  SmallVector<Attribute> slots;
-  for (size_t i = 0; i != type->numAttributes(); ++i)
-    slots.push_back(getString(type->getAttributeName(i)));
-  Location loc = makeNodeLoc(context, {}, path, {});
-  auto unsupported = [&](const Twine &what) {
-    return emitError(fileLoc)
-           << "in '" << displayPath(path) << "': " << what << " of class '"
-           << type->name()->qualifiedName() << "' are not supported yet";
-  };
-  if (type->numConstants() != 0)
-    return unsupported("constants");
-  if (!type->getForwardHooks().empty() || !type->getForwardPreHooks().empty())
-    return unsupported("hooks");
-  if (type->findMethod("__setstate__"))
-    return unsupported("__getstate__ and __setstate__");
-  ModuleOp::create(builder, loc, path, getString(type->name()->qualifiedName()),
-                   builder.getArrayAttr(slots));
+LogicalResult Importer::countUses(const PickleValue &root) {
+  SmallVector<const PickleValue *> worklist = {&root};
+  while (!worklist.empty()) {
+    const PickleValue *value = worklist.pop_back_val();
+    if (useCounts[value]++ == 0)
+      llvm::append_range(worklist, value->items);
+  }
   return success();
 }
 
 LogicalResult Importer::importObjects() {
+  const PickleValue &root = archive.getRoot();
+  if (!getModuleClass(root))
+    return emitError(fileLoc) << "the archive's data.pkl holds no module";
+  (void)countUses(root);
   // Depth first, in the order of the attributes; an explicit stack, for the
   // user decides how deep the tree is.
   struct Item {
-    const c10::ivalue::Object *object;
+    const PickleValue *object;
     StringAttr path;
   };
   SmallVector<Item> stack, order;
-  auto root = archive.getModule()._ivalue();
-  stack.push_back({root.get(), getString(FQATDialect::kRootName)});
+  stack.push_back({&root, getString(FQATDialect::kRootName)});
   while (!stack.empty()) {
     Item item = stack.pop_back_val();
     order.push_back(item);
-    auto [it, isNew] = instances.try_emplace(item.object, item.path);
-    if (!isNew) {
-      if (isAtOrBelow(item.path, it->second))
-        return emitError(fileLoc)
-               << "the module '" << displayPath(it->second)
-               << "' contains itself as '" << displayPath(item.path) << "'";
+    if (!paths.try_emplace(item.object, item.path).second)
       continue;
+    Instance instance;
+    instance.object = item.object;
+    instance.type = getModuleClass(*item.object);
+    ++numInstances[instance.type.get()];
+    const PickleValue &state = *item.object->items[1];
+    instance.isOpaque = instance.type->findMethod("__setstate__") &&
+                        instance.type->findMethod("__getstate__");
+    if (!instance.isOpaque) {
+      if (state.kind != PickleValue::Dict)
+        return emitError(fileLoc) << "in '" << displayPath(item.path)
+                                  << "': the file holds no attributes";
+      for (size_t i = 0; i != state.items.size(); i += 2)
+        instance.values[state.items[i]->text] = state.items[i + 1];
+      for (size_t i = instance.type->numAttributes(); i-- != 0;) {
+        const std::string &name = instance.type->getAttributeName(i);
+        const PickleValue *value = instance.getValue(name);
+        if (value && getModuleClass(*value))
+          stack.push_back({value, getString(joinPath(item.path, name))});
+      }
     }
-    objects[item.path] = item.object;
-    auto type = item.object->type();
-    for (size_t i = type->numAttributes(); i-- != 0;) {
-      const c10::IValue &value = item.object->getSlot(i);
-      if (isInstance(value))
-        stack.push_back(
-            {&value.toObjectRef(),
-             getString(joinPath(item.path, type->getAttributeName(i)))});
-      else if (value.isTensor() && value.toTensor().defined())
-        ++slotCounts[value.toTensor().unsafeGetTensorImpl()];
-    }
+    instances[item.path] = std::move(instance);
   }
   for (const Item &item : order) {
-    StringAttr canonical = instances[item.object];
+    StringAttr canonical = paths[item.object];
     if (canonical != item.path) {
       AliasOp::create(builder, makeNodeLoc(context, {}, item.path, {}),
                       item.path, FlatSymbolRefAttr::get(canonical));
       continue;
     }
-    if (failed(importInstance(*item.object, item.path)))
+    const Instance &instance = getInstance(item.path);
+    if (failed(importInstance(instance, item.path)))
       return failure();
-    auto type = item.object->type();
-    for (size_t i = 0; i != type->numAttributes(); ++i) {
-      const c10::IValue &value = item.object->getSlot(i);
-      if (!isInstance(value) &&
-          failed(importSlot(
-              *type, i, value,
-              getString(joinPath(item.path, type->getAttributeName(i))))))
+    for (size_t i = 0; i != instance.type->numAttributes(); ++i) {
+      const std::string &name = instance.type->getAttributeName(i);
+      const PickleValue *value = instance.getValue(name);
+      if ((!value || !getModuleClass(*value)) &&
+          failed(importSlot(instance, i, getString(joinPath(item.path, name)))))
         return failure();
     }
   }
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Looking over the code
+//===----------------------------------------------------------------------===//
+
+void Importer::scanBlock(const jit::Block &block) {
+  for (const jit::Node *node : block.nodes()) {
+    for (const jit::Block *inner : node->blocks())
+      scanBlock(*inner);
+    if (node->kind() == c10::prim::SetAttr)
+      writtenAttributes.insert(node->s(c10::attr::name));
+    if (node->kind() != c10::prim::CallMethod ||
+        node->output()->type()->kind() != c10::TypeKind::TupleType)
+      continue;
+    // Export takes the tuple apart right behind the call.
+    const auto &uses = node->output()->uses();
+    if (uses.size() == 1 && uses[0].user == node->next() &&
+        uses[0].user->kind() == c10::prim::TupleUnpack)
+      continue;
+    const std::string &name = node->s(c10::attr::name);
+    if (auto type = node->inputs()[0]->type()->cast<c10::ClassType>())
+      unsplittable.insert(type->findMethod(name));
+    else
+      unsplittableNames.insert(name);
+  }
+}
+
+void Importer::scanCode() {
+  llvm::DenseSet<const c10::ClassType *> seen;
+  for (auto &[name, type] : moduleClasses) {
+    if (!type || !seen.insert(type.get()).second)
+      continue;
+    for (jit::Function *method : type->methods()) {
+      method->ensure_defined();
+      scanBlock(*jit::toGraphFunction(*method).graph()->block());
+    }
+  }
+}
+
+/// Whether a graph reads all attributes first, as tracing does.
+static bool hasTracedForm(const jit::Graph &graph) {
+  bool isAtTop = true;
+  for (const jit::Node *node : graph.nodes()) {
+    if (!node->blocks().empty())
+      return false;
+    bool isRead = node->kind() == c10::prim::GetAttr;
+    if (isRead && !isAtTop)
+      return false;
+    isAtTop &= isRead || node->kind() == c10::prim::Constant;
+  }
+  return true;
 }
 
 //===----------------------------------------------------------------------===//
@@ -443,17 +862,19 @@ static Location withResultNames(Location loc, const jit::Node *node) {
   return withNames(loc, getResultNames(node->outputs()));
 }
 
-/// The tuple that a graph returns if it makes it itself and nothing else uses
-/// it: such a method returns the elements instead.
-static const jit::Node *getSplitTuple(const jit::Graph &graph,
-                                      const c10::FunctionSchema &schema) {
+const jit::Node *Importer::getSplitTuple(jit::Function &function) {
+  const jit::Graph &graph = *jit::toGraphFunction(function).graph();
+  const c10::FunctionSchema &schema = function.getSchema();
   const jit::Value *result = graph.outputs()[0];
   const jit::Node *node = result->node();
   if (node->kind() != c10::prim::TupleConstruct || result->uses().size() != 1 ||
-      node->inputs().size() < 2)
+      node->inputs().size() < 2 || node->next() != graph.return_node())
     return nullptr;
   auto type = schema.returns()[0].type()->cast<c10::TupleType>();
-  return type && !type->name() ? node : nullptr;
+  if (!type || type->name() || unsplittable.contains(&function) ||
+      unsplittableNames.contains(function.name()))
+    return nullptr;
+  return node;
 }
 
 SmallVector<Type> Importer::getResultTypes(const c10::FunctionSchema &schema,
@@ -470,7 +891,7 @@ SmallVector<Type> Importer::getResultTypes(const c10::FunctionSchema &schema,
 }
 
 StringAttr Importer::requestMethod(StringAttr instance, StringRef name,
-                                   jit::GraphFunction *function,
+                                   jit::Function &function,
                                    ArrayRef<std::optional<Ref>> bindings) {
   std::string symbol = joinPath(instance, name);
   std::string key = symbol;
@@ -482,12 +903,27 @@ StringAttr Importer::requestMethod(StringAttr instance, StringRef name,
   // A second specialisation of one method is a method of its own.
   std::string base = symbol;
   for (unsigned i = 1; !methodSymbols.insert(symbol).second ||
-                       objects.contains(getString(symbol)) ||
+                       instances.contains(getString(symbol)) ||
                        slotTypes.contains(getString(symbol));
        ++i)
     symbol = base + "$24" + std::to_string(i);
   it->second = getString(symbol);
-  jobs.push_back({instance, symbol, function, llvm::to_vector(bindings)});
+  jobs.push_back({instance, symbol, &jit::toGraphFunction(function),
+                  llvm::to_vector(bindings)});
+  return it->second;
+}
+
+StringAttr Importer::requestFunction(jit::Function &function) {
+  std::string symbol = "$" + function.qualname().qualifiedName();
+  auto [it, isNew] = requested.try_emplace(symbol);
+  if (isNew) {
+    it->second = getString(symbol);
+    function.ensure_defined();
+    SmallVector<std::optional<Ref>> unbound(
+        function.getSchema().arguments().size());
+    jobs.push_back(
+        {StringAttr(), symbol, &jit::toGraphFunction(function), unbound});
+  }
   return it->second;
 }
 
@@ -495,18 +931,17 @@ StringAttr Importer::findOwnSlot(StringAttr slot) {
   if (isAtOrBelow(slot, currentInstance))
     return slot;
   auto [owner, name] = splitPath(slot);
-  const c10::IValue &value =
-      objects[getString(owner)]->getAttr(unescapeName(name));
-  if (!value.isTensor())
+  const PickleValue *value =
+      getInstance(getString(owner)).getValue(unescapeName(name));
+  if (!value || value->kind != PickleValue::Reduce)
     return slot;
-  const c10::ivalue::Object &self = *objects[currentInstance];
+  const Instance &self = getInstance(currentInstance);
   StringAttr found;
-  for (size_t i = 0; i != self.type()->numAttributes(); ++i) {
-    const c10::IValue &own = self.getSlot(i);
-    if (!own.isTensor() || !own.toTensor().is_same(value.toTensor()))
+  for (size_t i = 0; i != self.type->numAttributes(); ++i) {
+    const std::string &ownName = self.type->getAttributeName(i);
+    if (self.getValue(ownName) != value)
       continue;
-    StringAttr symbol =
-        getString(joinPath(currentInstance, self.type()->getAttributeName(i)));
+    StringAttr symbol = getString(joinPath(currentInstance, ownName));
     // The same name says most; else the first.
     if (!found || splitPath(symbol).second == name)
       found = symbol;
@@ -518,7 +953,16 @@ FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {
   auto it = bindings.find(value);
   assert(it != bindings.end() && "a graph defines a value before its use");
   Binding &binding = it->second;
+  auto findMade = [&](Attribute key) {
+    for (const DenseMap<Attribute, Value> &scope : llvm::reverse(scopes))
+      if (Value made = scope.lookup(key))
+        return made;
+    return Value();
+  };
   if (binding.isSplitTuple) {
+    // Right behind the call, where it is seen by all uses.
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointAfterValue(binding.values.front());
     Value tuple = TupleOp::create(builder, loc, convert(value->type()),
                                   ValueRange(binding.values));
     binding.values.assign({tuple});
@@ -528,51 +972,47 @@ FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {
   if (!binding.values.empty())
     return binding.values.front();
   if (binding.ref) {
-    if (binding.ref->kind == Ref::Instance) {
-      emitError(loc) << "in '" << displayPath(currentInstance)
-                     << "': the module '" << displayPath(binding.ref->symbol)
-                     << "' is used as a value, which is not supported: only "
-                        "calling it or reading its attributes is";
-      return failure();
-    }
-    StringAttr slot = findOwnSlot(binding.ref->symbol);
-    Value &read = reads[{slot, 0}];
-    if (!read)
-      read = GetOp::create(builder, stripNames(loc), slotTypes[slot],
-                           FlatSymbolRefAttr::get(slot));
-    return read;
+    bool isSlot = binding.ref->kind == Ref::Slot;
+    StringAttr symbol =
+        isSlot ? findOwnSlot(binding.ref->symbol) : binding.ref->symbol;
+    auto key = FlatSymbolRefAttr::get(symbol);
+    if (Value made = findMade(key))
+      return made;
+    // At the top, behind the other reads.
+    OpBuilder::InsertionGuard guard(builder);
+    if (lastRead)
+      builder.setInsertionPointAfter(lastRead);
+    else
+      builder.setInsertionPointToStart(&currentMethod.getBody().front());
+    Value made =
+        GetOp::create(builder, stripNames(loc),
+                      isSlot ? slotTypes[symbol] : convert(value->type()), key);
+    lastRead = made.getDefiningOp();
+    scopes.front()[key] = made;
+    return made;
   }
-  const jit::Node *node = binding.constant;
   auto error = [&] {
     return emitError(loc) << "in '" << displayPath(currentInstance)
                           << "': a constant: ";
   };
+  const jit::Node *node = binding.constant;
   Attribute attr = builder.getUnitAttr();
   if (node->hasAttribute(c10::attr::value) || !node->mustBeNone()) {
     auto constant = jit::toIValue(value);
     if (!constant) {
       error() << "one of type '" << value->type()->annotation_str()
-              << "' is not supported yet";
+              << "' is not supported";
       return failure();
     }
-    if (constant->isTensor()) {
-      OpBuilder::InsertionGuard guard(builder);
-      builder.setInsertionPointToEnd(model.getBody());
-      FailureOr<TensorAttr> tensor =
-          importTensor(constant->toTensor(), /*isSlot=*/false, error);
-      if (failed(tensor))
-        return failure();
-      attr = *tensor;
-    } else {
-      FailureOr<Attribute> imported = importConstant(*constant, error);
-      if (failed(imported))
-        return failure();
-      attr = *imported;
-    }
+    FailureOr<Attribute> imported = convertConstant(*constant, error);
+    if (failed(imported))
+      return failure();
+    attr = *imported;
   }
-  Value &made = reads[{attr, 1}];
-  if (!made)
-    made = ConstantOp::create(builder, stripNames(loc), attr);
+  if (Value made = findMade(attr))
+    return made;
+  Value made = ConstantOp::create(builder, stripNames(loc), attr);
+  scopes.back()[attr] = made;
   return made;
 }
 
@@ -587,50 +1027,80 @@ LogicalResult Importer::useAll(at::ArrayRef<const jit::Value *> inputs,
   return success();
 }
 
-LogicalResult Importer::importMethod(const Job &job) {
-  currentInstance = job.instance;
+void Importer::bind(const jit::Node *node, ValueRange values) {
+  for (auto [output, value] : llvm::zip(node->outputs(), values))
+    bindings[output].values.assign({value});
+}
+
+LogicalResult Importer::importBody(const Job &job) {
+  currentInstance = job.instance
+                        ? job.instance
+                        : getString(StringRef(job.symbol).drop_front());
+  currentMethod = nullptr;
+  lastRead = nullptr;
   bindings.clear();
-  reads.clear();
+  scopes.clear();
+  scopes.emplace_back();
   job.function->ensure_defined();
   const jit::Graph &graph = *job.function->graph();
   const c10::FunctionSchema &schema = job.function->getSchema();
   auto graphInputs = graph.inputs();
+  isTracedForm = hasTracedForm(graph);
 
   // The signature: what is not bound, and the elements of a tuple that the
   // method makes to return it.
   SmallVector<Type> argTypes;
   SmallVector<DictionaryAttr> argAttrs;
-  bindings[graphInputs[0]].ref = Ref{Ref::Instance, job.instance};
   SmallVector<const jit::Value *> arguments;
+  size_t first = job.instance ? 1 : 0;
+  if (job.instance)
+    bindings[graphInputs[0]].ref = Ref{Ref::Instance, job.instance};
   for (auto [i, bound] : llvm::enumerate(job.bindings)) {
-    const jit::Value *input = graphInputs[i + 1];
+    const jit::Value *input = graphInputs[i + first];
     if (bound) {
       bindings[input].ref = bound;
       continue;
     }
-    const c10::Argument &argument = schema.arguments()[i + 1];
-    if (argument.default_value() || argument.kwarg_only())
-      return emitError(fileLoc)
-             << "in '" << displayPath(job.instance) << "': argument '"
-             << argument.name() << "' of '" << job.function->name()
-             << "' has a default or is keyword only, which is not supported "
-                "yet";
+    const c10::Argument &argument = schema.arguments()[i + first];
     arguments.push_back(input);
     argTypes.push_back(convert(argument.type()));
-    argAttrs.push_back(builder.getDictionaryAttr(builder.getNamedAttr(
-        FQATDialect::kArgNameAttr, getString(argument.name()))));
+    NamedAttrList attrs;
+    attrs.append(FQATDialect::kArgNameAttr, getString(argument.name()));
+    if (argument.kwarg_only())
+      attrs.append(FQATDialect::kArgKeywordOnlyAttr, builder.getUnitAttr());
+    if (argument.default_value()) {
+      FailureOr<Attribute> value =
+          convertConstant(*argument.default_value(), [&] {
+            return emitError(fileLoc)
+                   << "in '" << displayPath(currentInstance)
+                   << "': the default of argument '" << argument.name()
+                   << "' of '" << job.function->name() << "': ";
+          });
+      if (failed(value))
+        return failure();
+      attrs.append(FQATDialect::kArgDefaultAttr, *value);
+    }
+    argAttrs.push_back(attrs.getDictionary(context));
   }
-  const jit::Node *split = getSplitTuple(graph, schema);
+  const jit::Node *split =
+      job.instance ? getSplitTuple(*job.function) : nullptr;
   SmallVector<Type> resultTypes = getResultTypes(schema, split);
 
-  Location loc = makeNodeLoc(context, {}, job.instance, {});
+  Location loc = makeNodeLoc(context, {}, currentInstance, {});
   OpBuilder::InsertionGuard guard(builder);
-  auto method = MethodOp::create(
-      builder, loc, getString(job.symbol), FlatSymbolRefAttr::get(job.instance),
-      TypeAttr::get(builder.getFunctionType(argTypes, resultTypes)),
-      /*arg_attrs=*/ArrayAttr(), /*res_attrs=*/ArrayAttr());
-  method.setAllArgAttrs(argAttrs);
-  Block *body = builder.createBlock(&method.getBody());
+  auto type = TypeAttr::get(builder.getFunctionType(argTypes, resultTypes));
+  FunctionOpInterface function;
+  if (job.instance) {
+    currentMethod = MethodOp::create(builder, loc, getString(job.symbol),
+                                     FlatSymbolRefAttr::get(job.instance), type,
+                                     ArrayAttr(), ArrayAttr());
+    function = currentMethod;
+  } else {
+    function = FunctionOp::create(builder, loc, getString(job.symbol), type,
+                                  ArrayAttr(), ArrayAttr());
+  }
+  function.setAllArgAttrs(argAttrs);
+  Block *body = builder.createBlock(&function.getFunctionBody());
   for (auto [input, type] : llvm::zip(arguments, argTypes))
     bindings[input].values.push_back(body->addArgument(type, loc));
 
@@ -646,43 +1116,43 @@ LogicalResult Importer::importMethod(const Job &job) {
     if (failed(useAll(graph.outputs(), loc, results)))
       return failure();
   }
-  ReturnOp::create(builder, loc, results);
-  if (TypeRange(resultTypes) != TypeRange(ValueRange(results)))
-    return emitError(fileLoc)
-           << "in '" << displayPath(job.instance) << "': '"
-           << job.function->name()
-           << "' returns another type than it declares, which is not "
-              "supported yet";
+  ReturnOp::create(builder, split ? getLoc(split) : loc, results);
   return success();
 }
 
 LogicalResult Importer::importNode(const jit::Node *node) {
-  if (!node->blocks().empty())
-    return emitNodeError(node)
-           << "in '" << displayPath(currentInstance) << "': '"
-           << node->kind().toQualString()
-           << "' (control flow of a scripted module) is not supported yet";
   switch (node->kind()) {
   case c10::prim::Constant:
     bindings[node->output()].constant = node;
     return success();
   case c10::prim::GetAttr:
     return importGetAttr(node);
+  case c10::prim::SetAttr:
+    return importSetAttr(node);
   case c10::prim::CallMethod:
-    return importCall(node);
+    return importCallMethod(node);
+  case c10::prim::CallFunction:
+    return importCallFunction(node);
   case c10::prim::TupleUnpack:
   case c10::prim::ListUnpack:
     return importUnpack(node);
+  case c10::prim::If:
+    return importIf(node);
+  case c10::prim::Loop:
+    return importLoop(node);
   default:
     break;
   }
+  if (!node->blocks().empty())
+    return emitNodeError(node)
+           << "'" << node->kind().toQualString() << "' is not supported";
   Location loc = withResultNames(getLoc(node), node);
   bool isTuple = node->kind() == c10::prim::TupleConstruct;
   bool isList = node->kind() == c10::prim::ListConstruct;
   bool isDict = node->kind() == c10::prim::DictConstruct;
   Type type =
       node->outputs().size() == 1 ? convert(node->output()->type()) : Type();
-  if ((isTuple && isa<TupleType>(type)) || (isList && isa<ListType>(type)) ||
+  if (isTuple || (isList && isa<ListType>(type)) ||
       (isDict && isa<DictType>(type))) {
     SmallVector<Value> elements;
     if (failed(useAll(node->inputs(), loc, elements)))
@@ -694,69 +1164,133 @@ LogicalResult Importer::importNode(const jit::Node *node) {
       made = ListOp::create(builder, loc, type, elements);
     else
       made = DictOp::create(builder, loc, type, elements);
-    bindings[node->output()].values.push_back(made);
+    bind(node, made);
     return success();
   }
   return importOperator(node);
 }
 
 LogicalResult Importer::importGetAttr(const jit::Node *node) {
-  const Binding &receiver = bindings[node->input()];
+  const Binding receiver = bindings[node->input()];
   const std::string &name = node->s(c10::attr::name);
   if (!receiver.ref || receiver.ref->kind != Ref::Instance)
-    return emitNodeError(node)
-           << "in '" << displayPath(currentInstance)
-           << "': reading the attribute '" << name
-           << "' of an object that is no module is not supported yet";
-  const c10::ivalue::Object *object = objects[receiver.ref->symbol];
+    return importOperator(node);
+  const Instance &instance = getInstance(receiver.ref->symbol);
   StringAttr path = getString(joinPath(receiver.ref->symbol, name));
-  const c10::IValue &value = object->getAttr(name);
-  if (isInstance(value))
-    bindings[node->output()].ref =
-        Ref{Ref::Instance, instances[&value.toObjectRef()]};
-  else
-    bindings[node->output()].ref = Ref{Ref::Slot, path};
+  const PickleValue *value = instance.getValue(name);
+  bool isWritten = writtenAttributes.contains(name);
+  Binding &binding = bindings[node->output()];
+  bool isInstance = value && getModuleClass(*value);
+  if (!isInstance)
+    binding.ref = Ref{Ref::Slot, path};
+  else if (!isWritten)
+    binding.ref = Ref{Ref::Instance, paths[value]};
+  if (isTracedForm && !isWritten)
+    return success();
+  Location loc = withResultNames(getLoc(node), node);
+  Value read = GetOp::create(builder, loc,
+                             isInstance ? convert(node->output()->type())
+                                        : slotTypes[path],
+                             FlatSymbolRefAttr::get(path));
+  bind(node, read);
   return success();
 }
 
-LogicalResult Importer::importCall(const jit::Node *node) {
+LogicalResult Importer::importSetAttr(const jit::Node *node) {
+  const Binding receiver = bindings[node->inputs()[0]];
   const std::string &name = node->s(c10::attr::name);
-  const Binding &receiver = bindings[node->inputs()[0]];
   if (!receiver.ref || receiver.ref->kind != Ref::Instance)
-    return emitNodeError(node)
-           << "in '" << displayPath(currentInstance) << "': the module whose '"
-           << name << "' is called cannot be told";
+    return importOperator(node);
+  StringAttr path = getString(joinPath(receiver.ref->symbol, name));
+  if (!slotTypes.contains(path))
+    return importOperator(node);
+  Location loc = getLoc(node);
+  FailureOr<Value> value = use(node->inputs()[1], loc);
+  if (failed(value))
+    return failure();
+  SetOp::create(builder, loc, FlatSymbolRefAttr::get(path), *value);
+  return success();
+}
+
+LogicalResult Importer::importCallMethod(const jit::Node *node) {
+  const std::string &name = node->s(c10::attr::name);
+  const Binding receiver = bindings[node->inputs()[0]];
+  // An object that is no module, or one of several modules.
+  if (!receiver.ref || receiver.ref->kind != Ref::Instance)
+    return importOperator(node);
   StringAttr instance = receiver.ref->symbol;
-  auto *method = objects[instance]->type()->findMethod(name);
-  if (!method || !method->isGraphFunction())
-    return emitNodeError(node) << "the module '" << displayPath(instance)
+  jit::Function *method = getInstance(instance).type->findMethod(name);
+  if (!method)
+    return emitNodeError(node) << "'" << displayPath(instance)
                                << "' has no method '" << name << "'";
+  return importCall(node, instance, name, *method, node->inputs().slice(1));
+}
+
+LogicalResult Importer::importCallFunction(const jit::Node *node) {
+  auto type = node->inputs()[0]->type()->cast<c10::FunctionType>();
+  if (!type)
+    return emitNodeError(node) << "the function that is called cannot be told";
+  jit::Function &function = *type->function();
+  auto inputs = node->inputs().slice(1);
+  // A hook belongs to the class of the instance that it is handed.
+  if (!inputs.empty()) {
+    const Binding receiver = bindings[inputs[0]];
+    if (receiver.ref && receiver.ref->kind == Ref::Instance) {
+      const c10::ClassType &owner = *getInstance(receiver.ref->symbol).type;
+      if (owner.findHook(function.name()) == &function)
+        return importCall(node, receiver.ref->symbol, function.name(), function,
+                          inputs.slice(1));
+    }
+  }
+  Location loc = withResultNames(getLoc(node), node);
+  SmallVector<Value> arguments;
+  if (failed(useAll(inputs, loc, arguments)))
+    return failure();
+  StringAttr callee = requestFunction(function);
+  SmallVector<Type> types =
+      getResultTypes(function.getSchema(), /*isSplit=*/false);
+  auto call = CallFunctionOp::create(builder, loc, types,
+                                     FlatSymbolRefAttr::get(callee), arguments);
+  if (!types.empty())
+    bind(node, call.getResults());
+  else if (!node->output()->uses().empty())
+    bindings[node->output()].values.push_back(
+        ConstantOp::create(builder, loc, builder.getUnitAttr()));
+  return success();
+}
+
+LogicalResult Importer::importCall(const jit::Node *node, StringAttr instance,
+                                   StringRef name, jit::Function &function,
+                                   ArrayRef<const jit::Value *> inputs) {
+  function.ensure_defined();
+  const c10::FunctionSchema &schema = function.getSchema();
   Location loc = withResultNames(getLoc(node), node);
   SmallVector<std::optional<Ref>> handed;
   SmallVector<Value> arguments;
-  for (const jit::Value *input : node->inputs().slice(1)) {
-    handed.push_back(bindings[input].ref);
-    if (handed.back())
+  for (auto [i, input] : llvm::enumerate(inputs)) {
+    const Binding &binding = bindings[input];
+    const c10::TypePtr &declared = schema.arguments()[i + 1].type();
+    // A module that a callee is handed, and a slot that tracing threads to
+    // another instance: the callee is specialised to it.
+    bool isModule = binding.ref && binding.ref->kind == Ref::Instance &&
+                    declared->kind() == c10::TypeKind::ClassType;
+    bool isThreaded =
+        binding.ref && binding.ref->kind == Ref::Slot &&
+        binding.values.empty() && instance != currentInstance &&
+        numInstances.lookup(getInstance(instance).type.get()) == 1;
+    if (isModule || isThreaded) {
+      handed.push_back(binding.ref);
       continue;
+    }
+    handed.push_back(std::nullopt);
     FailureOr<Value> argument = use(input, loc);
     if (failed(argument))
       return failure();
     arguments.push_back(*argument);
   }
-
-  auto &function = jit::toGraphFunction(*method);
-  function.ensure_defined();
-  const c10::FunctionSchema &schema = function.getSchema();
-  const jit::Node *split = getSplitTuple(*function.graph(), schema);
+  const jit::Node *split = getSplitTuple(function);
   SmallVector<Type> resultTypes = getResultTypes(schema, split);
-  for (size_t i = 0; i != handed.size(); ++i)
-    if (!handed[i] &&
-        schema.arguments()[i + 1].type()->kind() == c10::TypeKind::OptionalType)
-      return emitError(loc) << "in '" << displayPath(currentInstance)
-                            << "': an optional argument of '" << name
-                            << "' is not supported yet";
-
-  StringAttr callee = requestMethod(instance, name, &function, handed);
+  StringAttr callee = requestMethod(instance, name, function, handed);
   auto call = CallOp::create(builder, loc, FlatSymbolRefAttr::get(callee),
                              resultTypes, arguments);
   Binding &binding = bindings[node->output()];
@@ -769,6 +1303,64 @@ LogicalResult Importer::importCall(const jit::Node *node) {
     binding.values.assign(call.getResults().begin(), call.getResults().end());
     binding.isSplitTuple = split != nullptr;
   }
+  return success();
+}
+
+LogicalResult Importer::importArm(Region &region, const jit::Block &block,
+                                  Location loc) {
+  OpBuilder::InsertionGuard guard(builder);
+  Block *body = region.empty() ? builder.createBlock(&region) : &region.front();
+  builder.setInsertionPointToEnd(body);
+  scopes.emplace_back();
+  for (const jit::Node *node : block.nodes())
+    if (failed(importNode(node)))
+      return failure();
+  SmallVector<Value> yielded;
+  if (failed(useAll(block.outputs(), loc, yielded)))
+    return failure();
+  YieldOp::create(builder, stripNames(loc), yielded);
+  scopes.pop_back();
+  return success();
+}
+
+LogicalResult Importer::importIf(const jit::Node *node) {
+  Location loc = withResultNames(getLoc(node), node);
+  FailureOr<Value> condition = use(node->input(), loc);
+  if (failed(condition))
+    return failure();
+  SmallVector<Type> types;
+  for (const jit::Value *output : node->outputs())
+    types.push_back(convert(output->type()));
+  auto op = IfOp::create(builder, loc, types, *condition);
+  if (failed(importArm(op.getThenRegion(), *node->blocks()[0], loc)) ||
+      failed(importArm(op.getElseRegion(), *node->blocks()[1], loc)))
+    return failure();
+  bind(node, op.getResults());
+  return success();
+}
+
+LogicalResult Importer::importLoop(const jit::Node *node) {
+  Location loc = withResultNames(getLoc(node), node);
+  SmallVector<Value> inputs;
+  if (failed(useAll(node->inputs(), loc, inputs)))
+    return failure();
+  SmallVector<Type> types;
+  for (const jit::Value *output : node->outputs())
+    types.push_back(convert(output->type()));
+  auto op = LoopOp::create(builder, loc, types, inputs[0], inputs[1],
+                           ArrayRef(inputs).drop_front(2));
+  const jit::Block &block = *node->blocks()[0];
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    Block *body = builder.createBlock(&op.getBody());
+    for (const jit::Value *input : block.inputs())
+      bindings[input].values.push_back(
+          body->addArgument(convert(input->type()),
+                            withNames(stripNames(loc), getResultNames(input))));
+  }
+  if (failed(importArm(op.getBody(), block, loc)))
+    return failure();
+  bind(node, op.getResults());
   return success();
 }
 
@@ -790,9 +1382,7 @@ LogicalResult Importer::importUnpack(const jit::Node *node) {
   SmallVector<Type> types;
   for (const jit::Value *output : node->outputs())
     types.push_back(convert(output->type()));
-  auto unpack = UnpackOp::create(builder, loc, types, *input);
-  for (auto [output, value] : llvm::zip(node->outputs(), unpack.getElements()))
-    bindings[output].values.push_back(value);
+  bind(node, UnpackOp::create(builder, loc, types, *input).getElements());
   return success();
 }
 
@@ -880,30 +1470,85 @@ void Importer::setSchemaEffects(const jit::Node *node, OperatorOp op) {
   op.setEffects(node->hasSideEffects());
 }
 
+/// Operators that TorchScript gives no schema and that do nothing but make
+/// their result.
+static bool isPureWithoutSchema(c10::Symbol kind) {
+  switch (kind) {
+  case c10::prim::Uninitialized:
+  case c10::prim::unchecked_cast:
+  case c10::prim::unchecked_unwrap_optional:
+  case c10::prim::TupleIndex:
+  case c10::prim::TupleSlice:
+  case c10::prim::isinstance:
+  case c10::prim::EnumName:
+  case c10::prim::EnumValue:
+  case c10::prim::ListConstruct:
+  case c10::prim::DictConstruct:
+    return true;
+  default:
+    return false;
+  }
+}
+
+FailureOr<DictionaryAttr> Importer::convertAttributes(const jit::Node *node) {
+  NamedAttrList attrs;
+  for (c10::Symbol name : node->attributeNames()) {
+    Attribute attr;
+    switch (node->kindOf(name)) {
+    case jit::AttributeKind::s:
+      attr = getString(node->s(name));
+      break;
+    case jit::AttributeKind::i:
+      attr = builder.getI64IntegerAttr(node->i(name));
+      break;
+    case jit::AttributeKind::ty:
+      attr = TypeAttr::get(convert(node->ty(name)));
+      break;
+    case jit::AttributeKind::tys: {
+      SmallVector<Attribute> types;
+      for (const c10::TypePtr &type : node->tys(name))
+        types.push_back(TypeAttr::get(convert(type)));
+      attr = builder.getArrayAttr(types);
+      break;
+    }
+    default:
+      emitNodeError(node) << "'" << node->kind().toQualString()
+                          << "' with the attribute '" << name.toUnqualString()
+                          << "' is not supported";
+      return failure();
+    }
+    attrs.append(name.toUnqualString(), attr);
+  }
+  return attrs.empty() ? DictionaryAttr() : attrs.getDictionary(context);
+}
+
 LogicalResult Importer::importOperator(const jit::Node *node) {
   Location loc = withResultNames(getLoc(node), node);
-  const c10::FunctionSchema *schema = node->maybeSchema();
-  if (!schema || node->hasAttributes())
-    return emitError(loc) << "in '" << displayPath(currentInstance) << "': '"
-                          << node->kind().toQualString()
-                          << "' is not supported yet";
+  FailureOr<DictionaryAttr> attributes = convertAttributes(node);
+  if (failed(attributes))
+    return failure();
   SmallVector<Value> operands;
   if (failed(useAll(node->inputs(), loc, operands)))
     return failure();
   SmallVector<Type> types;
   for (const jit::Value *output : node->outputs())
     types.push_back(convert(output->type()));
+  const c10::FunctionSchema *schema = node->maybeSchema();
   StringAttr overload;
-  if (!schema->overload_name().empty())
+  if (schema && !schema->overload_name().empty())
     overload = getString(schema->overload_name());
-  auto op = OperatorOp::create(builder, loc, types,
-                               getString(node->kind().toQualString()), overload,
-                               operands, /*writes=*/nullptr,
-                               /*aliases=*/nullptr, /*random=*/false,
-                               /*effects=*/false);
-  setSchemaEffects(node, op);
-  for (auto [output, value] : llvm::zip(node->outputs(), op.getResults()))
-    bindings[output].values.push_back(value);
+  auto op = OperatorOp::create(
+      builder, loc, types, getString(node->kind().toQualString()), overload,
+      operands, *attributes, /*writes=*/nullptr,
+      /*aliases=*/nullptr, /*random=*/false, /*effects=*/false);
+  if (schema) {
+    setSchemaEffects(node, op);
+  } else {
+    op.setEffects(!isPureWithoutSchema(node->kind()));
+    if (!operands.empty() && !types.empty())
+      op.setAliases(SmallVector<int64_t>(types.size(), 0));
+  }
+  bind(node, op.getResults());
   return success();
 }
 
@@ -992,7 +1637,7 @@ void Importer::sortMethods() {
     byInstance[method.getInstanceAttr().getAttr()].push_back(method);
   for (auto &[path, methods] : byInstance) {
     llvm::StringMap<size_t> ranks;
-    for (jit::Function *function : objects[path]->type()->methods())
+    for (jit::Function *function : getInstance(path).type->methods())
       ranks.try_emplace(escapeName(function->name()), ranks.size());
     // A second specialisation has the first one's rank.
     auto getRank = [&](MethodOp method) {
@@ -1009,69 +1654,97 @@ void Importer::sortMethods() {
   }
 }
 
+LogicalResult Importer::importTypedefs() {
+  // Definitions need others; those that are needed come first.
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(model.getBody());
+  SmallVector<TypedefOp> definitions;
+  std::vector<c10::IValue> constants;
+  for (size_t i = 0; i != keptTypes.size(); ++i) {
+    c10::NamedTypePtr type = keptTypes[i];
+    auto classType = type->cast<c10::ClassType>();
+    std::string name = type->name()->qualifiedName();
+    // libtorch's own classes, and those of its libraries, define themselves.
+    if (StringRef(name).starts_with("__torch__.torch.classes.") ||
+        (classType && classType->is_module()))
+      continue;
+    std::vector<c10::NamedTypePtr> dependencies;
+    CodeFile code = printType(type, constants, dependencies);
+    for (const c10::NamedTypePtr &dependency : dependencies)
+      if (namedTypes.insert(dependency.get()))
+        keptTypes.push_back(dependency);
+    definitions.push_back(TypedefOp::create(
+        builder, fileLoc, getString(name), getString(code.text),
+        /*constants=*/nullptr, getString(code.debug)));
+  }
+  // The numbers of constants run through all definitions.
+  SmallVector<Attribute> values;
+  for (const c10::IValue &constant : constants) {
+    FailureOr<Attribute> value = convertConstant(constant, [&] {
+      return emitError(fileLoc) << "a constant of a class: ";
+    });
+    if (failed(value))
+      return failure();
+    values.push_back(*value);
+  }
+  if (!values.empty())
+    for (TypedefOp definition : definitions)
+      definition.setConstantsAttr(builder.getArrayAttr(values));
+  return success();
+}
+
+LogicalResult Importer::drainJobs() {
+  while (!jobs.empty()) {
+    Job job = std::move(jobs.front());
+    jobs.pop_front();
+    if (failed(importBody(job)))
+      return failure();
+  }
+  return success();
+}
+
 OwningOpRef<mlir::ModuleOp> Importer::run() {
   model = mlir::ModuleOp::create(fileLoc);
   OwningOpRef<mlir::ModuleOp> owner(model);
   builder.setInsertionPointToEnd(model.getBody());
+  storageBuilder.setInsertionPointToEnd(model.getBody());
   if (failed(importObjects()))
     return nullptr;
+  scanCode();
 
   // The root's methods are the model's interface, called or not; forward first.
   StringAttr root = getString(FQATDialect::kRootName);
-  SmallVector<jit::Function *> methods(objects[root]->type()->methods().begin(),
-                                       objects[root]->type()->methods().end());
+  const std::vector<jit::Function *> &rootMethods =
+      getInstance(root).type->methods();
+  SmallVector<jit::Function *> methods(rootMethods.begin(), rootMethods.end());
   llvm::stable_sort(methods, [](jit::Function *a, jit::Function *b) {
     return a->name() == "forward" && b->name() != "forward";
   });
-  for (jit::Function *method : methods) {
-    SmallVector<std::optional<Ref>> unbound(
-        method->getSchema().arguments().size() - 1);
-    for (const c10::Argument &argument : method->getSchema().arguments())
-      if (&argument != &method->getSchema().arguments()[0] &&
-          argument.type()->is_module()) {
-        emitError(fileLoc) << "the model's method '" << method->name()
-                           << "' takes a module as its argument '"
-                           << argument.name()
-                           << "'; save the model that it belongs to instead";
-        return nullptr;
-      }
-    requestMethod(root, method->name(), &jit::toGraphFunction(*method),
-                  unbound);
-  }
   if (methods.empty()) {
     emitError(fileLoc) << "the model has no method, so there is nothing to run";
     return nullptr;
   }
-  auto drain = [&] {
-    while (!jobs.empty()) {
-      Job job = std::move(jobs.front());
-      jobs.pop_front();
-      if (failed(importMethod(job)))
-        return failure();
-    }
-    return success();
+  auto requestUnbound = [&](StringAttr path, jit::Function *method) {
+    SmallVector<std::optional<Ref>> unbound(
+        method->getSchema().arguments().size() - 1);
+    requestMethod(path, method->name(), *method, unbound);
   };
-  if (failed(drain()))
+  for (jit::Function *method : methods)
+    requestUnbound(root, method);
+  if (failed(drainJobs()))
     return nullptr;
-  // Methods that nothing calls stay as well.
+  // Methods that nothing calls stay as well, and so do hooks.
   SmallVector<StringAttr> paths;
   for (auto instance : model.getOps<ModuleOp>())
     paths.push_back(instance.getSymNameAttr());
   for (StringAttr path : paths) {
-    for (jit::Function *method : objects[path]->type()->methods()) {
-      if (methodSymbols.contains(joinPath(path, method->name())))
-        continue;
-      const auto &arguments = method->getSchema().arguments();
-      // One that takes a module means nothing without its caller.
-      if (llvm::any_of(arguments, [&](const c10::Argument &argument) {
-            return &argument != &arguments[0] && argument.type()->is_module();
-          }))
-        continue;
-      SmallVector<std::optional<Ref>> unbound(arguments.size() - 1);
-      requestMethod(path, method->name(), &jit::toGraphFunction(*method),
-                    unbound);
-    }
-    if (failed(drain()))
+    const c10::ClassType &type = *getInstance(path).type;
+    for (const auto *functions :
+         {&type.methods(), &type.getForwardHooks(), &type.getForwardPreHooks()})
+      for (jit::Function *method : *functions)
+        if (!methodSymbols.contains(joinPath(path, method->name())))
+          requestUnbound(path, method);
+    if (failed(drainJobs()))
       return nullptr;
   }
   locateCalls();
@@ -1079,22 +1752,26 @@ OwningOpRef<mlir::ModuleOp> Importer::run() {
   sortMethods();
 
   for (auto [i, record] : llvm::enumerate(archive.getExtraRecords()))
-    RecordOp::create(builder, fileLoc, getString(record.name),
-                     makeBlob("r" + std::to_string(i), record.bytes.data(),
-                              record.bytes.size(), archive.getOwner()));
+    RecordOp::create(
+        builder, fileLoc, getString(record.name),
+        makeBlob("r" + std::to_string(i),
+                 ArrayRef(record.bytes.data(), record.bytes.size())));
+  if (failed(importTypedefs()))
+    return nullptr;
   return owner;
 }
 
 OwningOpRef<mlir::ModuleOp>
 importTorchScript(StringRef path, MLIRContext *context, StringRef nopName) {
   Location loc = FileLineColLoc::get(context, path, 0, 0);
-  auto archive = Archive::read(path);
-  if (!archive) {
-    emitError(loc) << llvm::toString(archive.takeError());
-    return nullptr;
-  }
   try {
-    return Importer(context, *archive, path, nopName).run();
+    auto archive = Archive::read(
+        path, [&](const Twine &message) { emitWarning(loc) << message; });
+    if (!archive) {
+      emitError(loc) << llvm::toString(archive.takeError());
+      return nullptr;
+    }
+    return Importer(context, **archive, path, nopName).run();
   } catch (const std::exception &error) {
     emitError(loc) << "libtorch cannot read the model: " << cleanMessage(error);
     return nullptr;

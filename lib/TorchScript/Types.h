@@ -19,15 +19,12 @@ namespace fqat {
 /// (sizes, dtype) are dropped: TorchScript does not write them either.
 mlir::Type convertType(const c10::TypePtr &type, mlir::MLIRContext *context);
 
-/// TorchScript's type for one of the dialect, or null if it is not known
-/// (`object<...>`).
-c10::TypePtr convertType(mlir::Type type);
+/// Resolves what only TorchScript knows: classes, enums, unions.
+using TypeResolver = llvm::function_ref<c10::TypePtr(llvm::StringRef)>;
 
-/// Torch's name of an element type, `float32`; empty if it has none.
-llvm::StringRef getDtypeName(c10::ScalarType type);
-
-/// The inverse of `getDtypeName`.
-std::optional<c10::ScalarType> getDtype(llvm::StringRef name);
+/// TorchScript's type for one of the dialect, or null if it is not known.
+/// `resolve` gets what an `object<...>` spells.
+c10::TypePtr convertType(mlir::Type type, TypeResolver resolve);
 
 } // namespace fqat
 

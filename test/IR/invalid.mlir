@@ -101,8 +101,17 @@ fqat.method @forward() attributes {instance = @"$"} {
 
 fqat.module @"$" class "__torch__.Net" slots []
 fqat.method @forward() attributes {instance = @"$"} {
-  // expected-error @below {{reads '$', which is no slot}}
+  // expected-error @below {{reads an instance as '!fqat.bool'}}
   %0 = fqat.get @"$" : !fqat.bool
+  fqat.return
+}
+
+// -----
+
+fqat.module @"$" class "__torch__.Net" slots []
+fqat.method @forward() attributes {instance = @"$"} {
+  // expected-error @below {{reads 'forward', which is no slot}}
+  %0 = fqat.get @forward : !fqat.bool
   fqat.return
 }
 

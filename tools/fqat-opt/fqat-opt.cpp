@@ -14,6 +14,7 @@
 #include "fqat/TorchScript/Export.h"
 #include "fqat/TorchScript/Import.h"
 
+#include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
@@ -47,7 +48,7 @@ enum ExitCode : int {
   Internal = 70,
 };
 
-enum class Emit { TorchScript, MLIR, None };
+enum class Emit { TorchScript, MLIR, Bytecode, None };
 
 struct Options {
   std::vector<std::string> inputs;
@@ -155,13 +156,17 @@ Emit Driver::getEmit() const {
     return *options.emit;
   if (options.check)
     return Emit::None;
-  return StringRef(options.output).ends_with(".mlir") ? Emit::MLIR
-                                                      : Emit::TorchScript;
+  StringRef extension = llvm::sys::path::extension(options.output);
+  return extension == ".mlir"     ? Emit::MLIR
+         : extension == ".mlirbc" ? Emit::Bytecode
+                                  : Emit::TorchScript;
 }
 
 std::string Driver::getOutput(StringRef input) const {
-  bool isText = getEmit() == Emit::MLIR;
-  StringRef extension = isText ? ".mlir" : ".pt";
+  Emit emit = getEmit();
+  StringRef extension = emit == Emit::MLIR       ? ".mlir"
+                        : emit == Emit::Bytecode ? ".mlirbc"
+                                                 : ".pt";
   std::string name = (llvm::sys::path::stem(input) + ".fqat" + extension).str();
   if (options.inputs.size() > 1 ||
       (!options.output.empty() &&
@@ -172,7 +177,7 @@ std::string Driver::getOutput(StringRef input) const {
   }
   if (!options.output.empty())
     return options.output;
-  if (isText)
+  if (emit == Emit::MLIR)
     return "-";
   SmallString<128> path(llvm::sys::path::parent_path(input));
   llvm::sys::path::append(path, name);
@@ -209,10 +214,18 @@ ExitCode Driver::runPasses(mlir::ModuleOp model, ChangeCounts &counts) {
 ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &os) {
   if (getEmit() == Emit::TorchScript)
     return succeeded(fqat::exportTorchScript(model, os)) ? Done : Unusable;
+  if (getEmit() == Emit::Bytecode) {
+    BytecodeWriterConfig config;
+    config.setElideResourceDataFlag(options.elideWeights);
+    return succeeded(writeBytecodeToFile(model, os, config)) ? Done : Internal;
+  }
   OpPrintingFlags flags;
   if (options.elideWeights) {
+    // For people: the lines that a file needs to be whole are left out too.
     flags.elideLargeElementsAttrs(16);
     flags.elideLargeResourceString(64);
+  } else {
+    flags.enableDebugInfo(/*enable=*/true);
   }
   model->print(os, flags);
   os << '\n';
@@ -319,7 +332,7 @@ static std::string getVersion() {
 /// Declares the command line. Its words are those of the design.
 static void declareOptions(CLI::App &app, Options &options) {
   app.add_option("INPUT", options.inputs,
-                 "TorchScript files (.pt), or models as .mlir")
+                 "TorchScript files (.pt), or models as .mlir or .mlirbc")
       ->required();
   app.add_option("-o,--output", options.output,
                  "Output file, or folder for several inputs "
@@ -329,13 +342,15 @@ static void declareOptions(CLI::App &app, Options &options) {
   static const std::map<std::string, Emit> emits = {
       {"torchscript", Emit::TorchScript},
       {"mlir", Emit::MLIR},
+      {"bytecode", Emit::Bytecode},
       {"none", Emit::None}};
   app.add_option("--emit", options.emit,
                  "What to write: torchscript, mlir (to standard output "
-                 "without -o) or none")
+                 "without -o), bytecode or none (default: by the extension of "
+                 "-o)")
       ->transform(CLI::CheckedTransformer(emits).description(""));
   app.add_flag("--elide-weights", options.elideWeights,
-               "Leave big weights out of --emit mlir");
+               "Leave big weights and source lines out of .mlir, for reading");
   app.add_option("--pass-pipeline", options.passPipeline,
                  "Own choice and order of passes: 'builtin.module(...)'");
   app.add_option("--anchors", options.pipeline.anchors,

@@ -51,4 +51,93 @@ def FQAT_DeviceAttr : FQAT_Attr<"Device", "device"> {
   let assemblyFormat = "`<` $spelling `>`";
 }
 
+//===----------------------------------------------------------------------===//
+// Values
+//
+// None is `unit`, a bool, an int (`i64`), a float (`f64`), a string and a tuple
+// (an array) are MLIR's own attributes. What TorchScript can change in place
+// carries an `id` if several slots, or several places in one value, hold one
+// and the same object.
+//===----------------------------------------------------------------------===//
+
+def FQAT_ComplexAttr : FQAT_Attr<"Complex", "complex"> {
+  let summary = "A complex number";
+  let parameters = (ins "::mlir::FloatAttr":$real, "::mlir::FloatAttr":$imag);
+  let assemblyFormat = "`<` $real `,` $imag `>`";
+}
+
+def FQAT_ListAttr : FQAT_Attr<"List", "list"> {
+  let summary = "A list";
+  let description = [{
+    `as` is the type that the file gives the list, in TorchScript's spelling;
+    old files give none.
+
+    ```mlir
+    #fqat.list<["x", "y"] as "List[str]">
+    ```
+  }];
+  let parameters = (ins "::mlir::ArrayAttr":$elements,
+                        StringRefParameter<"", "\"\"">:$type_tag,
+                        DefaultValuedParameter<"int64_t", "0">:$identity);
+  let assemblyFormat = [{
+    `<` $elements (`as` $type_tag^)? (`id` $identity^)? `>`
+  }];
+}
+
+def FQAT_DictAttr : FQAT_Attr<"Dict", "dict"> {
+  let summary = "A dict: keys and values in turn, in their order";
+  let parameters = (ins "::mlir::ArrayAttr":$items,
+                        StringRefParameter<"", "\"\"">:$type_tag,
+                        DefaultValuedParameter<"int64_t", "0">:$identity);
+  let assemblyFormat = [{
+    `<` $items (`as` $type_tag^)? (`id` $identity^)? `>`
+  }];
+}
+
+def FQAT_ObjectAttr : FQAT_Attr<"Object", "object"> {
+  let summary = "An instance of a class that is no module";
+  let description = [{
+    `state` is what the file holds: a dict of the attributes, or whatever the
+    class's own `__getstate__` gave. It is carried as it is; no code of the
+    class runs.
+
+    ```mlir
+    #fqat.object<"__torch__.Point", #fqat.dict<["x", 1, "y", 2]>>
+    ```
+  }];
+  let parameters = (ins StringRefParameter<>:$class_name,
+                        "::mlir::Attribute":$state,
+                        DefaultValuedParameter<"int64_t", "0">:$identity);
+  let assemblyFormat = "`<` $class_name `,` $state (`id` $identity^)? `>`";
+}
+
+def FQAT_BuildAttr : FQAT_Attr<"Build", "build"> {
+  let summary = "A value that a file has built by calling a function";
+  let description = [{
+    Quantised and sparse tensors, enum values and generators, for example. A
+    storage among the arguments is named by its symbol.
+
+    ```mlir
+    #fqat.build<"__torch__.Colour", [2]>
+    ```
+  }];
+  let parameters = (ins StringRefParameter<>:$function,
+                        "::mlir::ArrayAttr":$arguments,
+                        DefaultValuedParameter<"int64_t", "0">:$identity);
+  let assemblyFormat = "`<` $function `,` $arguments (`id` $identity^)? `>`";
+}
+
+def FQAT_GlobalAttr : FQAT_Attr<"Global", "global"> {
+  let summary = "A name that a file refers to as it is: `torch.per_tensor_affine`";
+  let parameters = (ins StringRefParameter<>:$name);
+  let assemblyFormat = "`<` $name `>`";
+}
+
+def FQAT_EnumAttr : FQAT_Attr<"Enum", "enum"> {
+  let summary = "A member of an enum, as code names it";
+  let parameters = (ins StringRefParameter<>:$enum_name,
+                        StringRefParameter<>:$member);
+  let assemblyFormat = "`<` $enum_name `,` $member `>`";
+}
+
 #endif // FQAT_IR_FQATATTRS_TD

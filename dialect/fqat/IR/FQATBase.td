@@ -34,6 +34,10 @@ def FQAT_Dialect : Dialect {
     /// The name of the argument attribute that holds a method argument's
     /// TorchScript name.
     static constexpr ::llvm::StringLiteral kArgNameAttr{"fqat.name"};
+    /// Those of its default, and of one that must be given by its name.
+    static constexpr ::llvm::StringLiteral kArgDefaultAttr{"fqat.default"};
+    static constexpr ::llvm::StringLiteral kArgKeywordOnlyAttr{
+        "fqat.keyword_only"};
 
   private:
     void registerTypes();

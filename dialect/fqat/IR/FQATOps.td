@@ -38,11 +38,28 @@ def FQAT_ModuleOp : FQAT_Op<"module", [
     fqat.module @model.0 class "__torch__.torch.nn.modules.conv.Conv2d"
       slots ["weight", "bias", "training"]
     ```
+
+    `constants` are the class's constants, names and values in turn; `hooks` and
+    `pre_hooks` name the methods that run after and before the instance's own.
+    `state` is there if the class has `__getstate__` and `__setstate__`: it is
+    what the file holds of the instance, carried as it is. The slots of such an
+    instance have no value (`fqat.attribute` without `=`). `interface` is the
+    type of the attribute that holds the instance if it is not the class.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$class_name,
-                       StrArrayAttr:$slots);
+                       StrArrayAttr:$slots,
+                       OptionalAttr<ArrayAttr>:$constants,
+                       OptionalAttr<StrArrayAttr>:$hooks,
+                       OptionalAttr<StrArrayAttr>:$pre_hooks,
+                       OptionalAttr<AnyAttr>:$state,
+                       OptionalAttr<TypeAttr>:$interface);
+  let builders = [OpBuilder<
+      (ins "::llvm::StringRef":$sym_name, "::llvm::StringRef":$class_name,
+           "::mlir::ArrayAttr":$slots)>];
   let assemblyFormat = [{
-    $sym_name `class` $class_name `slots` $slots attr-dict
+    $sym_name `class` $class_name `slots` $slots
+    (`constants` $constants^)? (`hooks` $hooks^)? (`pre_hooks` $pre_hooks^)?
+    (`state` $state^)? (`interface` $interface^)? attr-dict
   }];
   let extraClassDeclaration = [{
     bool isRoot() { return getSymName() == FQATDialect::kRootName; }
@@ -79,6 +96,26 @@ def FQAT_StorageOp : FQAT_Op<"storage", [
   let hasVerifier = 1;
 }
 
+def FQAT_TypedefOp : FQAT_Op<"typedef", [HasParent<"::mlir::ModuleOp">]> {
+  let summary = "A class that is no module, an enum, a named tuple or an interface";
+  let description = [{
+    The definition as TorchScript prints it. `constants` are the values that the
+    text calls `CONSTANTS.c0`, ..., the same for all definitions; `debug` is the record of the lines that it
+    was generated from, as it stands in a file. A free function that the text
+    calls is defined in the same way.
+
+    ```mlir
+    fqat.typedef "__torch__.Pair" "class Pair(NamedTuple):\n  a : int\n"
+    ```
+  }];
+  let arguments = (ins StrAttr:$name, StrAttr:$source,
+                       OptionalAttr<ArrayAttr>:$constants,
+                       OptionalAttr<StrAttr>:$debug);
+  let assemblyFormat = [{
+    $name $source (`constants` $constants^)? (`debug` $debug^)? attr-dict
+  }];
+}
+
 def FQAT_RecordOp : FQAT_Op<"record", [HasParent<"::mlir::ModuleOp">]> {
   let summary = "A record of the file that lies beside the model";
   let description = [{
@@ -92,8 +129,9 @@ def FQAT_RecordOp : FQAT_Op<"record", [HasParent<"::mlir::ModuleOp">]> {
 class FQAT_SlotOp<string mnemonic> : FQAT_Op<mnemonic, [
     Symbol, HasParent<"::mlir::ModuleOp">,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
-  let arguments = (ins SymbolNameAttr:$sym_name, AnyAttr:$value, TypeAttr:$type);
-  let assemblyFormat = "$sym_name `:` $type `=` $value attr-dict";
+  let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<AnyAttr>:$value,
+                       TypeAttr:$type);
+  let assemblyFormat = "$sym_name `:` $type (`=` $value^)? attr-dict";
 }
 def FQAT_ParameterOp : FQAT_SlotOp<"parameter"> {
   let summary = "A slot that is a parameter";
@@ -157,9 +195,45 @@ def FQAT_MethodOp : FQAT_Op<"method", [
   }];
 }
 
+def FQAT_FunctionOp : FQAT_Op<"function", [
+    FunctionOpInterface, IsolatedFromAbove, HasParent<"::mlir::ModuleOp">,
+    OpAsmOpInterface]> {
+  let summary = "A free function";
+  let description = [{
+    What `@torch.jit.script` makes of a function. The symbol is a dollar sign
+    and the function's qualified name.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       TypeAttrOf<FunctionType>:$function_type,
+                       OptionalAttr<DictArrayAttr>:$arg_attrs,
+                       OptionalAttr<DictArrayAttr>:$res_attrs);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The name by which TorchScript calls it.
+    ::llvm::StringRef getQualifiedName() { return getSymName().drop_front(); }
+
+    ::mlir::Region *getCallableRegion() { return &getBody(); }
+    ::llvm::ArrayRef<::mlir::Type> getArgumentTypes() {
+      return getFunctionType().getInputs();
+    }
+    ::llvm::ArrayRef<::mlir::Type> getResultTypes() {
+      return getFunctionType().getResults();
+    }
+    // OpAsmOpInterface
+    void getAsmBlockArgumentNames(::mlir::Region &region,
+                                  ::mlir::OpAsmSetValueNameFn setNameFn);
+  }];
+}
+
 def FQAT_ReturnOp : FQAT_Op<"return", [
-    Pure, HasParent<"MethodOp">, ReturnLike, Terminator]> {
-  let summary = "Ends a method";
+    Pure, ParentOneOf<["MethodOp", "FunctionOp"]>, ReturnLike, Terminator]> {
+  let summary = "Ends a method or a function";
+  let description = [{
+    An operand may have a subtype of what is declared: a tensor is returned as
+    an optional.
+  }];
   let arguments = (ins Variadic<AnyType>:$operands);
   let assemblyFormat = "($operands^ `:` type($operands))? attr-dict";
   let builders = [OpBuilder<(ins), [{ build($_builder, $_state, {}); }]>];
@@ -194,6 +268,17 @@ def FQAT_CallOp : FQAT_NamedResultsOp<"call", [
                /*arg_attrs=*/nullptr, /*res_attrs=*/nullptr); }]>];
 }
 
+def FQAT_CallFunctionOp : FQAT_NamedResultsOp<"call_function", [
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "Calls a free function";
+  let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyType>:$arguments);
+  let results = (outs Variadic<AnyType>:$results);
+  let assemblyFormat = [{
+    $callee `(` $arguments `)` attr-dict `:`
+    functional-type($arguments, $results)
+  }];
+}
+
 def FQAT_OutNopOp : FQAT_NamedResultsOp<"out_nop", [
     AllTypesMatch<["input", "result"]>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
@@ -214,10 +299,23 @@ def FQAT_OutNopOp : FQAT_NamedResultsOp<"out_nop", [
 def FQAT_GetOp : FQAT_NamedResultsOp<"get", [
     MemoryEffects<[MemRead]>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
-  let summary = "Reads a slot";
+  let summary = "Reads a slot, or an instance";
+  let description = [{
+    Scripted code reads an attribute at a place of its own choice, and export
+    reads it there again. An instance that is read is a value only for what
+    cannot name it: a call does.
+  }];
   let arguments = (ins FlatSymbolRefAttr:$slot);
   let results = (outs AnyType:$result);
   let assemblyFormat = "$slot attr-dict `:` type($result)";
+}
+
+def FQAT_SetOp : FQAT_Op<"set", [
+    MemoryEffects<[MemWrite]>,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "Writes a slot";
+  let arguments = (ins FlatSymbolRefAttr:$slot, AnyType:$value);
+  let assemblyFormat = "$slot `=` $value attr-dict `:` type($value)";
 }
 
 def FQAT_ConstantOp : FQAT_NamedResultsOp<"constant", [
@@ -225,8 +323,8 @@ def FQAT_ConstantOp : FQAT_NamedResultsOp<"constant", [
   let summary = "A constant";
   let description = [{
     The kind of the attribute gives the type: an `i64` is an int, an `f64` a
-    float (kept by its bits), a bool, a string, unit for None, `#fqat.device` or
-    `#fqat.tensor`.
+    float (kept by its bits), a bool, a string, unit for None; the rest are the
+    dialect's own.
   }];
   let arguments = (ins AnyAttr:$value);
   let results = (outs AnyType:$result);
@@ -266,7 +364,8 @@ def FQAT_OperatorOp : FQAT_NamedResultsOp<"op", [
   let summary = "Any TorchScript operator";
   let description = [{
     `name` and `overload` identify the operator as TorchScript does. The rest
-    says what its schema says, so that passes need no registry of operators:
+    says what its schema says, so that passes need no registry of operators;
+    `with` holds what the operator is told besides its operands:
     `writes` are the operands whose memory it writes, `aliases` gives for each
     result the operand whose memory it may share (-1 for none), `random` says
     that it draws random numbers, `effects` that it does something else that is
@@ -281,12 +380,14 @@ def FQAT_OperatorOp : FQAT_NamedResultsOp<"op", [
   }];
   let arguments = (ins StrAttr:$name, OptionalAttr<StrAttr>:$overload,
                        Variadic<AnyType>:$operands,
+                       OptionalAttr<DictionaryAttr>:$extra,
                        OptionalAttr<DenseI64ArrayAttr>:$writes,
                        OptionalAttr<DenseI64ArrayAttr>:$aliases,
                        UnitAttr:$random, UnitAttr:$effects);
   let results = (outs Variadic<AnyType>:$results);
   let assemblyFormat = [{
-    $name (`overload` $overload^)? `(` $operands `)` (`writes` $writes^)?
+    $name (`overload` $overload^)? `(` $operands `)`
+    (`with` $extra^)? (`writes` $writes^)?
     (`aliases` $aliases^)? (`random` $random^)? (`effects` $effects^)?
     attr-dict `:` functional-type($operands, $results)
   }];
@@ -304,6 +405,73 @@ def FQAT_OperatorOp : FQAT_NamedResultsOp<"op", [
       return getAliases() ? (*getAliases())[index] : -1;
     }
   }];
+}
+
+//===----------------------------------------------------------------------===//
+// Control flow
+//===----------------------------------------------------------------------===//
+
+def FQAT_YieldOp : FQAT_Op<"yield", [
+    Pure, ParentOneOf<["IfOp", "LoopOp"]>, ReturnLike, Terminator]> {
+  let summary = "Ends an arm of an `fqat.if` or the body of an `fqat.loop`";
+  let arguments = (ins Variadic<AnyType>:$operands);
+  let assemblyFormat = "($operands^ `:` type($operands))? attr-dict";
+  let builders = [OpBuilder<(ins), [{ build($_builder, $_state, {}); }]>];
+}
+
+def FQAT_IfOp : FQAT_NamedResultsOp<"if", [
+    RecursiveMemoryEffects, NoRegionArguments]> {
+  let summary = "Runs one of two arms";
+  let description = [{
+    An arm may yield a subtype of the result's type.
+
+    ```mlir
+    %y = fqat.if %flag -> !fqat.tensor {
+      ...
+      fqat.yield %a : !fqat.tensor
+    } else {
+      fqat.yield %x : !fqat.tensor
+    }
+    ```
+  }];
+  let arguments = (ins FQAT_BoolType:$condition);
+  let results = (outs Variadic<AnyType>:$results);
+  let regions = (region SizedRegion<1>:$then_region,
+                        SizedRegion<1>:$else_region);
+  let assemblyFormat = [{
+    $condition (`->` type($results)^)? $then_region `else`
+    $else_region attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def FQAT_LoopOp : FQAT_Op<"loop", [
+    RecursiveMemoryEffects,
+    DeclareOpInterfaceMethods<OpAsmOpInterface,
+        ["getAsmResultNames", "getAsmBlockArgumentNames"]>]> {
+  let summary = "Runs its body while a condition holds, at most so many times";
+  let description = [{
+    TorchScript's one loop. The body's first argument counts the runs; the
+    others are carried from run to run and are the loop's results in the end.
+    The body yields whether to go on, and what it carries.
+
+    ```mlir
+    %y = fqat.loop %n while %true init(%x) : (!fqat.tensor) -> !fqat.tensor {
+    ^bb0(%i: !fqat.int, %x1: !fqat.tensor):
+      ...
+      fqat.yield %true, %x2 : !fqat.bool, !fqat.tensor
+    }
+    ```
+  }];
+  let arguments = (ins FQAT_IntType:$max_trip_count, FQAT_BoolType:$condition,
+                       Variadic<AnyType>:$inits);
+  let results = (outs Variadic<AnyType>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $max_trip_count `while` $condition `init` `(` $inits `)` `:`
+    functional-type($inits, $results) $body attr-dict
+  }];
+  let hasVerifier = 1;
 }
 
 #endif // FQAT_IR_FQATOPS_TD

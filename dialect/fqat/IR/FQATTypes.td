@@ -33,6 +33,8 @@ def FQAT_NumberType : FQAT_SimpleType<"Number", "number",
     "TorchScript's number: int, float or complex">;
 def FQAT_DeviceType : FQAT_SimpleType<"Device", "device",
     "TorchScript's Device">;
+def FQAT_ComplexType : FQAT_SimpleType<"Complex", "complex",
+    "TorchScript's complex: two IEEE doubles">;
 def FQAT_AnyValueType : FQAT_SimpleType<"AnyValue", "any", "TorchScript's Any">;
 
 class FQAT_ElementType<string name, string typeMnemonic, string what>

@@ -21,4 +21,13 @@
 #define GET_ATTRDEF_CLASSES
 #include "fqat/IR/FQATAttrs.h.inc"
 
+namespace fqat {
+
+/// Whether TorchScript takes a value of type `from` where `to` is declared: a
+/// tensor for an optional, say. Types that only TorchScript knows
+/// (`object<...>`) are taken for one another.
+bool isSubtype(mlir::Type from, mlir::Type to);
+
+} // namespace fqat
+
 #endif // FQAT_IR_FQATDIALECT_H

@@ -42,6 +42,10 @@ mlir::Location makeNodeLoc(mlir::MLIRContext *context,
                            mlir::FileLineColLoc position,
                            llvm::StringRef instance, mlir::Attribute record);
 
+/// The names of the results that a location carries, comma separated; empty if
+/// it carries none.
+llvm::StringRef getNames(mlir::Location loc);
+
 /// The same location without the names of the results that it carries.
 mlir::Location stripNames(mlir::Location loc);
 
