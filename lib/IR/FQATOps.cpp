@@ -337,8 +337,7 @@ void ConstantOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
   setNameFn(getResult(), "cst");
 }
 
-/// The type of a constant, or null if no constant has such a value.
-static Type getConstantType(Attribute value) {
+Type ConstantOp::getValueType(Attribute value) {
   MLIRContext *context = value.getContext();
   if (isa<UnitAttr>(value))
     return NoneType::get(context);
@@ -358,6 +357,15 @@ static Type getConstantType(Attribute value) {
     return ObjectType::get(context, member.getEnumName());
   if (auto object = dyn_cast<ObjectAttr>(value))
     return ObjectType::get(context, object.getClassName());
+  if (auto tuple = dyn_cast<ArrayAttr>(value)) {
+    SmallVector<Type> types;
+    for (Attribute element : tuple) {
+      types.push_back(getValueType(element));
+      if (!types.back())
+        return {};
+    }
+    return TupleType::get(context, types);
+  }
   // Quantised and sparse tensors.
   if (auto build = dyn_cast<BuildAttr>(value);
       build && build.getFunction().starts_with("torch._utils._rebuild_"))
@@ -371,7 +379,7 @@ LogicalResult
 ConstantOp::inferReturnTypes(MLIRContext *context,
                              std::optional<Location> location, Adaptor adaptor,
                              SmallVectorImpl<Type> &inferredReturnTypes) {
-  Type type = getConstantType(adaptor.getValue());
+  Type type = getValueType(adaptor.getValue());
   if (!type)
     return emitOptionalError(location, "no constant has the value ",
                              adaptor.getValue());
@@ -380,7 +388,7 @@ ConstantOp::inferReturnTypes(MLIRContext *context,
 }
 
 LogicalResult ConstantOp::verify() {
-  if (getResult().getType() != getConstantType(getValue()))
+  if (getResult().getType() != getValueType(getValue()))
     return emitOpError("has a type that does not fit its value");
   return success();
 }
@@ -507,6 +515,10 @@ LogicalResult IfOp::verify() {
                      getResultTypes()))
       return emitOpError("has an arm that yields other types than its results");
   return success();
+}
+
+void ForkOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
+  setNamesFromLocation(*this, setNameFn);
 }
 
 void LoopOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {

@@ -32,6 +32,21 @@ ModuleOp lookupInstance(SymbolTable &symbols, StringRef symbol) {
   return dyn_cast_or_null<ModuleOp>(op);
 }
 
+AliasIndex::AliasIndex(mlir::ModuleOp model)
+    : aliases(model.getOps<AliasOp>()) {}
+
+StringAttr AliasIndex::findBelow(StringRef instance, StringAttr symbol) const {
+  if (isAtOrBelow(symbol, instance))
+    return symbol;
+  for (AliasOp alias : aliases)
+    if (isAtOrBelow(alias.getSymName(), instance) &&
+        isAtOrBelow(symbol, alias.getTarget()))
+      return StringAttr::get(
+          symbol.getContext(),
+          rebasePath(symbol, alias.getTarget(), alias.getSymName()));
+  return symbol;
+}
+
 Attribute getSlotValue(Operation *slot) {
   return llvm::TypeSwitch<Operation *, Attribute>(slot)
       .Case<ParameterOp, BufferOp, AttributeOp>(

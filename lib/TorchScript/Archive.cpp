@@ -17,6 +17,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include <ATen/ops/full.h>
 #include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/serialization/unpickler.h>
 #include <torch/custom_class.h>
 
 #include <cstring>
@@ -141,6 +142,65 @@ llvm::Error Archive::readVersion() {
   return llvm::Error::success();
 }
 
+/// The value that a pickle holds, if it is made of strings and numbers.
+static std::optional<c10::IValue> makeValue(const PickleValue &value) {
+  auto makeItems = [](const PickleValue &from) {
+    std::optional<std::vector<c10::IValue>> items;
+    items.emplace();
+    for (const PickleValue *item : from.items) {
+      std::optional<c10::IValue> made = makeValue(*item);
+      if (!made)
+        return std::optional<std::vector<c10::IValue>>();
+      items->push_back(std::move(*made));
+    }
+    return items;
+  };
+  switch (value.kind) {
+  case PickleValue::None:
+    return c10::IValue();
+  case PickleValue::Bool:
+    return c10::IValue(value.integer != 0);
+  case PickleValue::Int:
+    return c10::IValue(value.integer);
+  case PickleValue::Float:
+    return c10::IValue(value.real);
+  case PickleValue::String:
+    return c10::IValue(value.text);
+  case PickleValue::Tuple: {
+    auto items = makeItems(value);
+    if (!items)
+      return std::nullopt;
+    return c10::IValue(c10::ivalue::Tuple::create(std::move(*items)));
+  }
+  case PickleValue::Reduce: {
+    if (!value.isCallOf("torch.jit._pickle.restore_type_tag") ||
+        value.arguments().size() != 2 || !value.arguments()[1]->isString())
+      return std::nullopt;
+    c10::TypePtr type =
+        jit::Unpickler::defaultTypeParser(value.arguments()[1]->text);
+    auto items = makeItems(*value.arguments()[0]);
+    if (!items)
+      return std::nullopt;
+    if (auto listType = type->cast<c10::ListType>()) {
+      c10::impl::GenericList list(listType->getElementType());
+      for (const c10::IValue &item : *items)
+        list.push_back(item);
+      return c10::IValue(list);
+    }
+    auto dictType = type->cast<c10::DictType>();
+    if (!dictType)
+      return std::nullopt;
+    c10::impl::GenericDict dict(dictType->getKeyType(),
+                                dictType->getValueType());
+    for (size_t i = 0; i + 1 < items->size(); i += 2)
+      dict.insert((*items)[i], (*items)[i + 1]);
+    return c10::IValue(dict);
+  }
+  default:
+    return std::nullopt;
+  }
+}
+
 llvm::Expected<c10::IValue>
 Archive::makePlaceholder(const PickleValue &constant) {
   int64_t number = placeholders.size();
@@ -157,11 +217,14 @@ Archive::makePlaceholder(const PickleValue &constant) {
                                         unit, type->cast<c10::ClassType>())),
                                     /*numSlots=*/1));
   }
+  // What holds a string that is not ASCII.
+  if (std::optional<c10::IValue> value = makeValue(constant))
+    return *value;
   if (constant.kind != PickleValue::Reduce ||
       !llvm::StringRef(constant.items[0]->text)
            .starts_with("torch._utils._rebuild_"))
-    return llvm::createStringError("a constant is neither a tensor nor an "
-                                   "object of a custom class");
+    return llvm::createStringError("a constant of the code has a kind that is "
+                                   "not supported");
   // libtorch merges constants that are equal: each gets a value of its own.
   return c10::IValue(at::full({1}, number, at::kLong));
 }
@@ -201,7 +264,8 @@ llvm::Error Archive::readPickles() {
     auto placeholder = makePlaceholder(*constant);
     if (!placeholder)
       return placeholder.takeError();
-    constantValues[placeholder->internalToPointer()] = constant;
+    if (placeholder->isTensor() || placeholder->isObject())
+      constantValues[placeholder->internalToPointer()] = constant;
     placeholders.push_back(std::move(*placeholder));
   }
   return llvm::Error::success();

@@ -16,7 +16,6 @@
 
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Locations.h"
-#include "fqat/Support/Model.h"
 
 using namespace mlir;
 
@@ -35,7 +34,8 @@ static void addText(StringRef text, std::string &key) {
   key += text;
 }
 
-ClassKeys::ClassKeys(SymbolTable &symbols) : symbols(symbols) {
+ClassKeys::ClassKeys(SymbolTable &symbols)
+    : symbols(symbols), aliases(cast<mlir::ModuleOp>(symbols.getOp())) {
   auto model = cast<mlir::ModuleOp>(symbols.getOp());
   for (auto method : model.getOps<MethodOp>())
     methods[method.getInstanceAttr().getAttr()].push_back(method);
@@ -51,11 +51,9 @@ void ClassKeys::addAttribute(Attribute attr, StringRef instance,
   auto symbol = dyn_cast_or_null<FlatSymbolRefAttr>(attr);
   if (!symbol)
     return addPointer(attr.getAsOpaquePointer(), key);
-  bool isOwn = isAtOrBelow(symbol.getValue(), instance) &&
-               !symbol.getValue().starts_with("$");
-  addText(isOwn ? symbol.getValue().drop_front(instance.size())
-                : symbol.getValue(),
-          key);
+  StringRef path = aliases.findBelow(instance, symbol.getAttr());
+  bool isOwn = isAtOrBelow(path, instance) && !path.starts_with("$");
+  addText(isOwn ? path.drop_front(instance.size()) : path, key);
 }
 
 void ClassKeys::addOp(Operation &op, StringRef instance, Numbers &numbers,

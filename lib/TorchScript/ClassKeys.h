@@ -10,6 +10,7 @@
 #define FQAT_LIB_TORCHSCRIPT_CLASSKEYS_H
 
 #include "fqat/IR/FQATOps.h"
+#include "fqat/Support/Model.h"
 
 #include "llvm/ADT/StringMap.h"
 
@@ -39,6 +40,7 @@ private:
                     std::string &key);
 
   mlir::SymbolTable &symbols;
+  AliasIndex aliases;
   llvm::DenseMap<mlir::StringAttr, llvm::SmallVector<MethodOp>> methods;
   llvm::DenseMap<ModuleOp, unsigned> classes;
   llvm::StringMap<unsigned> keys;

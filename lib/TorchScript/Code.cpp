@@ -145,7 +145,8 @@ bool DebugRecord::parseEntry(const PickleValue &entry) {
   std::shared_ptr<jit::Source> source = parseSource(*range.items[0]);
   auto begin = static_cast<size_t>(range.items[1]->integer);
   auto end = static_cast<size_t>(range.items[2]->integer);
-  if (!source || begin > end || end > source->size())
+  // A node that never had a source has a range beyond an empty one.
+  if (!source || begin > end || begin > source->size())
     return false;
   ranges.emplace_back(entry.items[0]->integer,
                       jit::SourceRange(source, begin, end));
@@ -227,39 +228,40 @@ std::string DebugRecordWriter::write(const jit::SourceRangeRecords &ranges) {
   };
   struct Source {
     std::vector<int64_t> lines;
-    std::optional<int64_t> file;
-    int64_t firstLine;
+    int64_t file, firstLine;
   };
   std::vector<Source> sources;
-  std::map<std::tuple<std::string, std::string, size_t>, size_t> sourceIndices;
+  std::map<std::tuple<std::string, std::string, size_t, bool>, size_t>
+      sourceIndices;
   std::vector<Range> entries;
   for (const jit::TaggedRange &tagged : ranges) {
     const jit::SourceRange &range = tagged.range;
     std::string text, file;
-    bool hasFile = true;
+    // What was read from an empty range is written as one.
+    bool hasSource = range.source() && range.end() != 0;
     size_t firstLine = 0;
-    if (range.source()) {
+    if (hasSource) {
       text = range.source()->text_str().str();
-      hasFile = range.source()->filename().has_value();
       file = range.source()->filename().value_or("");
       firstLine = range.source()->starting_line_no();
     }
-    auto [it, isNew] =
-        sourceIndices.try_emplace({text, file, firstLine}, sources.size());
+    auto [it, isNew] = sourceIndices.try_emplace(
+        {text, file, firstLine, hasSource}, sources.size());
     if (isNew) {
       Source source;
-      for (llvm::StringRef rest = text; !rest.empty();) {
-        size_t size = std::min(rest.find('\n'), rest.size() - 1) + 1;
-        source.lines.push_back(addText(rest.take_front(size)));
-        rest = rest.drop_front(size);
+      llvm::StringRef rest = text;
+      for (size_t end; (end = rest.find('\n')) != llvm::StringRef::npos;) {
+        source.lines.push_back(addText(rest.take_front(end + 1)));
+        rest = rest.drop_front(end + 1);
       }
-      if (hasFile)
-        source.file = addText(file);
+      if (hasSource)
+        source.lines.push_back(addText(rest));
+      source.file = addText(file);
       source.firstLine = firstLine;
       sources.push_back(std::move(source));
     }
     int64_t tag = 0;
-    if (!text.empty())
+    if (hasSource)
       tag =
           tags.try_emplace({text, file, firstLine, range.start(), range.end()},
                            tags.size() + 1)
@@ -291,10 +293,7 @@ std::string DebugRecordWriter::write(const jit::SourceRangeRecords &ranges) {
     writer.endList(/*isEmpty=*/false);
     writer.tupleFromMark();
     writer.reduce();
-    if (source.file)
-      writer.integer(*source.file);
-    else
-      writer.none();
+    writer.integer(source.file);
     writer.integer(source.firstLine);
     writer.endTuple(3);
     written[index] = writer.remember();

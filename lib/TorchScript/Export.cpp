@@ -62,7 +62,7 @@ using Needs = llvm::SmallSetVector<StringAttr, 4>;
 class Exporter {
 public:
   explicit Exporter(mlir::ModuleOp model)
-      : model(model), symbols(model), keys(symbols) {}
+      : model(model), symbols(model), aliases(model), keys(symbols) {}
 
   LogicalResult run(raw_ostream &os);
 
@@ -111,6 +111,7 @@ private:
 
   mlir::ModuleOp model;
   SymbolTable symbols;
+  AliasIndex aliases;
   std::shared_ptr<jit::CompilationUnit> unit =
       std::make_shared<jit::CompilationUnit>();
 
@@ -187,6 +188,7 @@ private:
   LogicalResult exportOperator(OperatorOp op);
   LogicalResult exportIf(IfOp op);
   LogicalResult exportLoop(LoopOp op);
+  LogicalResult exportFork(ForkOp op);
   LogicalResult exportArm(Block &block, jit::Block *arm);
   LogicalResult setTypes(Operation *op, at::ArrayRef<jit::Value *> outputs);
   jit::Value *makeFunctionValue(jit::Function *callee);
@@ -214,6 +216,8 @@ private:
   DenseMap<Value, jit::Value *> values;
   /// What was read so far, where it can be used again.
   DenseMap<StringAttr, jit::Value *> reached;
+  /// Slots that are read before all else, once.
+  DenseSet<StringAttr> readAtTop;
 };
 
 } // namespace
@@ -483,7 +487,8 @@ LogicalResult Exporter::findNeeds() {
   auto finish = [&](MethodOp method) {
     Needs &own = needs[method];
     auto need = [&](StringAttr symbol) {
-      if (!isAtOrBelow(symbol, method.getInstance()))
+      if (!isAtOrBelow(aliases.findBelow(method.getInstance(), symbol),
+                       method.getInstance()))
         own.insert(symbol);
     };
     method.getBody().walk([&](Operation *op) {
@@ -718,6 +723,7 @@ LogicalResult BodyExporter::makeSignature() {
 }
 
 jit::Value *BodyExporter::readAttribute(StringAttr symbol) {
+  symbol = exporter.aliases.findBelow(method.getInstance(), symbol);
   auto [owner, name] = splitPath(symbol);
   jit::Value *from = reach(StringAttr::get(symbol.getContext(), owner));
   jit::Value *value =
@@ -734,7 +740,8 @@ jit::Value *BodyExporter::reach(StringAttr symbol) {
 }
 
 bool BodyExporter::isInReach(StringAttr symbol) {
-  return isAtOrBelow(symbol, method.getInstance()) ||
+  return isAtOrBelow(exporter.aliases.findBelow(method.getInstance(), symbol),
+                     method.getInstance()) ||
          llvm::any_of(exporter.needs[method], [&](StringAttr needed) {
            return isAtOrBelow(symbol, needed);
          });
@@ -750,16 +757,42 @@ void BodyExporter::reachAtTop() {
     if (ModuleOp instance = getInstance(get.getSlotAttr()))
       read.insert(instance);
   });
+  llvm::SetVector<StringAttr> wanted;
+  auto want = [&](FlatSymbolRefAttr symbol) {
+    if (!read.contains(getInstance(symbol)))
+      wanted.insert(symbol.getAttr());
+  };
   method.getBody().walk([&](Operation *op) {
     if (auto nop = dyn_cast<OutNopOp>(op)) {
-      if (!read.contains(getInstance(nop.getInstanceAttr())))
-        reach(nop.getInstanceAttr().getAttr());
+      want(nop.getInstanceAttr());
     } else if (auto call = dyn_cast<CallOp>(op)) {
       auto callee = exporter.symbols.lookup<MethodOp>(call.getCallee());
-      if (!read.contains(getInstance(callee.getInstanceAttr())))
-        reachCallee(callee);
+      want(callee.getInstanceAttr());
+      for (StringAttr symbol : exporter.needs[callee])
+        want(FlatSymbolRefAttr::get(symbol));
     }
   });
+  // First what the method was imported with, in the order that it had.
+  if (auto order =
+          dyn_cast_or_null<ArrayAttr>(getDebugRecord(function->getLoc()))) {
+    DenseSet<StringAttr> slots;
+    for (auto get : method.getBody().front().getOps<GetOp>())
+      slots.insert(get.getSlotAttr().getAttr());
+    for (auto symbol : order.getAsRange<FlatSymbolRefAttr>()) {
+      ModuleOp instance = getInstance(symbol);
+      bool isWanted = instance ? wanted.contains(instance.getSymNameAttr())
+                               : slots.contains(symbol.getAttr());
+      if (!isWanted || !isInReach(symbol.getAttr()))
+        continue;
+      jit::Value *value = reach(symbol.getAttr());
+      if (instance)
+        reached[instance.getSymNameAttr()] = value;
+      else
+        readAtTop.insert(symbol.getAttr());
+    }
+  }
+  for (StringAttr symbol : wanted)
+    reach(symbol);
 }
 
 std::vector<jit::Value *> BodyExporter::lookup(ValueRange operands) {
@@ -779,7 +812,7 @@ std::optional<jit::SourceRange> BodyExporter::makeSourceRange(Location loc) {
   auto begin = dyn_cast<IntegerAttr>(record[3]);
   auto end = dyn_cast<IntegerAttr>(record[4]);
   if (!text || !file || !line || !begin || !end || begin.getInt() < 0 ||
-      begin.getInt() > end.getInt() || end.getInt() > int64_t(text.size()))
+      begin.getInt() > end.getInt() || begin.getInt() > int64_t(text.size()))
     return std::nullopt;
   Attribute key =
       ArrayAttr::get(loc.getContext(), record.getValue().take_front(3));
@@ -839,9 +872,9 @@ void BodyExporter::exportGet(GetOp get) {
   // A pass may have left the read of what is no longer used here.
   if (instance && get.use_empty() && !isInReach(symbol))
     return;
-  jit::Value *value = exporter.needs[method].contains(symbol)
-                          ? reach(symbol)
-                          : readAttribute(symbol);
+  bool isKnown =
+      exporter.needs[method].contains(symbol) || readAtTop.contains(symbol);
+  jit::Value *value = isKnown ? reach(symbol) : readAttribute(symbol);
   if (instance) {
     reached[symbol] = value;
     reached[instance.getSymNameAttr()] = value;
@@ -1029,6 +1062,29 @@ LogicalResult BodyExporter::exportLoop(LoopOp op) {
   return success();
 }
 
+LogicalResult BodyExporter::exportFork(ForkOp op) {
+  jit::Node *node = append(graph->create(c10::prim::fork, 1), op);
+  jit::Block *block = node->addBlock();
+  if (failed(setTypes(op, node->outputs())) ||
+      failed(exportArm(op.getBody().front(), block)))
+    return failure();
+  // TorchScript keeps the body as a graph, which is handed what it captures.
+  auto body = std::make_shared<jit::Graph>();
+  DenseMap<jit::Value *, jit::Value *> captured;
+  body->block()->cloneFrom(block, [&](jit::Value *outer) {
+    jit::Value *&inner = captured[outer];
+    if (!inner) {
+      inner = body->addInput()->copyMetadata(outer);
+      node->addInput(outer);
+    }
+    return inner;
+  });
+  node->g_(c10::attr::Subgraph, body);
+  node->eraseBlock(0);
+  bind(op, node->outputs());
+  return success();
+}
+
 LogicalResult BodyExporter::exportOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](GetOp get) {
@@ -1048,7 +1104,10 @@ LogicalResult BodyExporter::exportOp(Operation *op) {
             exporter.makeValue(constant.getValue(), op);
         if (failed(value))
           return failure();
-        values[constant.getResult()] = graph->insertConstant(*value);
+        jit::Value *made = graph->insertConstant(*value);
+        if (auto range = makeSourceRange(op->getLoc()))
+          made->node()->setSourceRange(*range);
+        bind(op, {made});
         return success();
       })
       .Case([&](CallOp call) {
@@ -1071,12 +1130,15 @@ LogicalResult BodyExporter::exportOp(Operation *op) {
       .Case([&](OperatorOp oper) { return exportOperator(oper); })
       .Case([&](IfOp branch) { return exportIf(branch); })
       .Case([&](LoopOp loop) { return exportLoop(loop); })
+      .Case([&](ForkOp fork) { return exportFork(fork); })
       .Case([&](ReturnOp ret) {
         std::vector<jit::Value *> results = lookup(ret.getOperands());
         jit::Value *result;
-        if (results.empty())
+        if (results.empty()) {
           result = graph->insertConstant(c10::IValue());
-        else if (results.size() == 1)
+          if (auto range = makeSourceRange(op->getLoc()))
+            result->node()->setSourceRange(*range);
+        } else if (results.size() == 1)
           result = results.front();
         else
           result = append(graph->createTuple(results), op)->output();
@@ -1125,10 +1187,15 @@ LogicalResult Exporter::write(raw_ostream &os) {
   // The code may not know the classes of what a slot of type Any holds.
   for (StringRef name : data.getGlobals())
     if (c10::TypePtr type = findType(name))
-      printer.print(type->expect<c10::NamedType>());
+      printer.print(getNamedType(type));
   SmallVector<Attribute> constantValues;
-  for (const c10::IValue &placeholder : printer.getConstants())
-    constantValues.push_back(constants.lookup(placeholder.internalToPointer()));
+  for (const c10::IValue &constant : printer.getConstants())
+    constantValues.push_back(convertValue(
+        constant, model.getContext(), [&](const c10::IValue &part) {
+          return part.isTensor() || part.isObject()
+                     ? constants.lookup(part.internalToPointer())
+                     : Attribute();
+        }));
   if (llvm::is_contained(constantValues, nullptr))
     return root.emitError() << "a constant of the code has no value";
   if (failed(constantWriter.writeTuple(constantValues, root)))

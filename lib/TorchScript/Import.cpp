@@ -174,6 +174,7 @@ private:
   LogicalResult importUnpack(const jit::Node *node);
   LogicalResult importIf(const jit::Node *node);
   LogicalResult importLoop(const jit::Node *node);
+  LogicalResult importFork(const jit::Node *node);
   LogicalResult importArm(Region &region, const jit::Block &block,
                           Location loc);
   LogicalResult importOperator(const jit::Node *node);
@@ -248,9 +249,11 @@ private:
   /// Whether all attributes are read first, as tracing does. Else each is read
   /// where the code reads it.
   bool isTracedForm = false;
+  /// What it reads first, in order.
+  SmallVector<Attribute> readsAtTop;
   DenseMap<const jit::Value *, Binding> bindings;
   /// Constants and reads of slots, by block, the innermost last.
-  SmallVector<DenseMap<Attribute, Value>> scopes;
+  SmallVector<DenseMap<const void *, Value>> scopes;
   Operation *lastRead = nullptr;
 };
 
@@ -281,9 +284,10 @@ Type Importer::convert(const c10::TypePtr &type) {
   while (!worklist.empty()) {
     c10::TypePtr current = worklist.pop_back_val();
     llvm::append_range(worklist, current->containedTypes());
-    auto named = current->cast<c10::NamedType>();
-    if (named && named->name() && !named->is_module() &&
-        named->kind() != c10::TypeKind::FunctionType &&
+    c10::NamedTypePtr named = getNamedType(current);
+    auto classType = current->cast<c10::ClassType>();
+    bool isModule = classType && classType->is_module();
+    if (named && !isModule && named->kind() != c10::TypeKind::FunctionType &&
         namedTypes.insert(named.get()))
       keptTypes.push_back(named);
   }
@@ -385,8 +389,18 @@ FailureOr<ArrayAttr> Importer::convertItems(ArrayRef<const PickleValue *> items,
 FailureOr<Attribute> Importer::convertCall(const PickleValue &value,
                                            Archive::Section section,
                                            int64_t identity, EmitError error) {
-  ArrayRef<const PickleValue *> arguments = value.arguments();
   StringRef function = value.items[0]->text;
+  // An enum's member: its value is no tuple of arguments.
+  if (!value.items[1]->isTuple()) {
+    FailureOr<Attribute> argument =
+        convertValue(*value.items[1], section, error);
+    if (failed(argument))
+      return failure();
+    if (c10::TypePtr type = archive.loadType(function))
+      convert(type);
+    return Attribute(BuildAttr::get(context, function, *argument, identity));
+  }
+  ArrayRef<const PickleValue *> arguments = value.arguments();
   if (function == "torch._utils._rebuild_tensor_v2") {
     FailureOr<TensorAttr> tensor =
         convertTensor(value, section, identity, error);
@@ -503,73 +517,24 @@ FailureOr<Attribute> Importer::convertValue(const PickleValue &value,
 
 FailureOr<Attribute> Importer::convertConstant(const c10::IValue &value,
                                                EmitError error) {
-  auto convertElements = [&](const auto &elements) -> FailureOr<ArrayAttr> {
-    SmallVector<Attribute> result;
-    for (const auto &element : elements) {
-      FailureOr<Attribute> converted =
-          convertConstant(c10::IValue(element), error);
-      if (failed(converted))
-        return failure();
-      result.push_back(*converted);
-    }
-    return builder.getArrayAttr(result);
+  bool isReported = false;
+  auto lookup = [&](const c10::IValue &part) -> Attribute {
+    if (part.isEnum())
+      convert(part.type());
+    const PickleValue *constant = archive.getConstant(part);
+    if (!constant)
+      return {};
+    FailureOr<Attribute> converted =
+        convertValue(*constant, Archive::Constants, error);
+    isReported = failed(converted);
+    return succeeded(converted) ? *converted : Attribute();
   };
-  if (const PickleValue *constant = archive.getConstant(value))
-    return convertValue(*constant, Archive::Constants, error);
-  if (value.isNone())
-    return Attribute(builder.getUnitAttr());
-  if (value.isBool())
-    return Attribute(builder.getBoolAttr(value.toBool()));
-  if (value.isInt())
-    return Attribute(builder.getI64IntegerAttr(value.toInt()));
-  if (value.isDouble())
-    return Attribute(builder.getF64FloatAttr(value.toDouble()));
-  if (value.isComplexDouble()) {
-    c10::complex<double> number = value.toComplexDouble();
-    return Attribute(ComplexAttr::get(context,
-                                      builder.getF64FloatAttr(number.real()),
-                                      builder.getF64FloatAttr(number.imag())));
-  }
-  if (value.isString())
-    return Attribute(builder.getStringAttr(value.toStringRef()));
-  if (value.isDevice())
-    return Attribute(DeviceAttr::get(context, value.toDevice().str()));
-  if (value.isEnum()) {
-    auto holder = value.toEnumHolder();
-    convert(holder->type());
-    return Attribute(
-        EnumAttr::get(context, holder->qualifiedClassName(), holder->name()));
-  }
-  if (value.isList()) {
-    FailureOr<ArrayAttr> elements = convertElements(value.toListRef());
-    if (failed(elements))
-      return failure();
-    return Attribute(ListAttr::get(context, *elements,
-                                   value.type()->annotation_str(),
-                                   /*identity=*/0));
-  }
-  if (value.isTuple()) {
-    FailureOr<ArrayAttr> elements =
-        convertElements(value.toTupleRef().elements());
-    if (failed(elements))
-      return failure();
-    return Attribute(*elements);
-  }
-  if (value.isGenericDict()) {
-    std::vector<c10::IValue> items;
-    for (const auto &entry : value.toGenericDict()) {
-      items.push_back(entry.key());
-      items.push_back(entry.value());
-    }
-    FailureOr<ArrayAttr> elements = convertElements(items);
-    if (failed(elements))
-      return failure();
-    return Attribute(DictAttr::get(context, *elements,
-                                   value.type()->annotation_str(),
-                                   /*identity=*/0));
-  }
-  error() << "a value of type '" << value.type()->annotation_str()
-          << "' is not supported";
+  Attribute converted = fqat::convertValue(value, context, lookup);
+  if (converted)
+    return converted;
+  if (!isReported)
+    error() << "a value of type '" << value.type()->annotation_str()
+            << "' is not supported";
   return failure();
 }
 
@@ -753,6 +718,8 @@ void Importer::scanBlock(const jit::Block &block) {
   for (const jit::Node *node : block.nodes()) {
     for (const jit::Block *inner : node->blocks())
       scanBlock(*inner);
+    if (node->hasAttribute(c10::attr::Subgraph))
+      scanBlock(*node->g(c10::attr::Subgraph)->block());
     if (node->kind() == c10::prim::SetAttr)
       writtenAttributes.insert(node->s(c10::attr::name));
     if (node->kind() != c10::prim::CallMethod ||
@@ -787,7 +754,7 @@ void Importer::scanCode() {
 static bool hasTracedForm(const jit::Graph &graph) {
   bool isAtTop = true;
   for (const jit::Node *node : graph.nodes()) {
-    if (!node->blocks().empty())
+    if (!node->blocks().empty() || node->hasAttribute(c10::attr::Subgraph))
       return false;
     bool isRead = node->kind() == c10::prim::GetAttr;
     if (isRead && !isAtTop)
@@ -807,16 +774,15 @@ Location Importer::getLoc(const jit::Node *node) {
   if (!range.source())
     return makeNodeLoc(context, {}, instance, {});
   auto generated = range.source()->findSourceRangeThatGenerated(range);
-  // A node that had no source when it was saved has an empty record.
-  if (!generated || !generated->source() || generated->source()->size() == 0) {
-    // Without a debug record, the line of the code in the file has to do.
-    auto position = range.file_line_col();
-    if (!position)
-      return makeNodeLoc(context, {}, instance, {});
-    auto [file, line, column] = *position;
-    return makeNodeLoc(context, FileLineColLoc::get(context, file, line, 0),
-                       instance, {});
-  }
+  // Where there is no source of the author's, the line of the code in the file
+  // has to do.
+  FileLineColLoc position;
+  if (auto inCode = range.file_line_col())
+    position = FileLineColLoc::get(context, std::get<0>(*inCode),
+                                   std::get<1>(*inCode), 0);
+  // A node that had no source when it was saved has an empty range.
+  if (!generated || !generated->source() || generated->end() == 0)
+    return makeNodeLoc(context, position, instance, {});
   const jit::Source &source = *generated->source();
   std::string text = source.text_str().str();
   std::string file;
@@ -827,8 +793,9 @@ Location Importer::getLoc(const jit::Node *node) {
        builder.getI64IntegerAttr(source.starting_line_no()),
        builder.getI64IntegerAttr(generated->start()),
        builder.getI64IntegerAttr(generated->end())});
-  FileLineColLoc position;
   SmallVector<StackFrame> frames = parseStack(text);
+  if (text.empty())
+    return makeNodeLoc(context, position, instance, record);
   if (const StackFrame *frame = findUserFrame(frames))
     position = FileLineColLoc::get(context, frame->file, frame->line, 0);
   else if (auto exact = generated->file_line_col())
@@ -953,8 +920,8 @@ FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {
   auto it = bindings.find(value);
   assert(it != bindings.end() && "a graph defines a value before its use");
   Binding &binding = it->second;
-  auto findMade = [&](Attribute key) {
-    for (const DenseMap<Attribute, Value> &scope : llvm::reverse(scopes))
+  auto findMade = [&](const void *key) {
+    for (const DenseMap<const void *, Value> &scope : llvm::reverse(scopes))
       if (Value made = scope.lookup(key))
         return made;
     return Value();
@@ -975,7 +942,8 @@ FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {
     bool isSlot = binding.ref->kind == Ref::Slot;
     StringAttr symbol =
         isSlot ? findOwnSlot(binding.ref->symbol) : binding.ref->symbol;
-    auto key = FlatSymbolRefAttr::get(symbol);
+    auto slot = FlatSymbolRefAttr::get(symbol);
+    const void *key = slot.getAsOpaquePointer();
     if (Value made = findMade(key))
       return made;
     // At the top, behind the other reads.
@@ -984,9 +952,9 @@ FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {
       builder.setInsertionPointAfter(lastRead);
     else
       builder.setInsertionPointToStart(&currentMethod.getBody().front());
-    Value made =
-        GetOp::create(builder, stripNames(loc),
-                      isSlot ? slotTypes[symbol] : convert(value->type()), key);
+    Value made = GetOp::create(
+        builder, stripNames(loc),
+        isSlot ? slotTypes[symbol] : convert(value->type()), slot);
     lastRead = made.getDefiningOp();
     scopes.front()[key] = made;
     return made;
@@ -996,11 +964,13 @@ FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {
                           << "': a constant: ";
   };
   const jit::Node *node = binding.constant;
+  if (Value made = findMade(node))
+    return made;
   Attribute attr = builder.getUnitAttr();
   if (node->hasAttribute(c10::attr::value) || !node->mustBeNone()) {
-    auto constant = jit::toIValue(value);
+    auto constant = jit::toIValue(node->output());
     if (!constant) {
-      error() << "one of type '" << value->type()->annotation_str()
+      error() << "one of type '" << node->output()->type()->annotation_str()
               << "' is not supported";
       return failure();
     }
@@ -1009,10 +979,15 @@ FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {
       return failure();
     attr = *imported;
   }
-  if (Value made = findMade(attr))
-    return made;
-  Value made = ConstantOp::create(builder, stripNames(loc), attr);
-  scopes.back()[attr] = made;
+  if (!ConstantOp::getValueType(attr)) {
+    error() << "one of type '" << node->output()->type()->annotation_str()
+            << "' is not supported";
+    return failure();
+  }
+  Location own = withResultNames(getLoc(node), node);
+  Value made = ConstantOp::create(
+      builder, getPosition(own) ? own : stripNames(loc), attr);
+  scopes.back()[node] = made;
   return made;
 }
 
@@ -1039,6 +1014,7 @@ LogicalResult Importer::importBody(const Job &job) {
   currentMethod = nullptr;
   lastRead = nullptr;
   bindings.clear();
+  readsAtTop.clear();
   scopes.clear();
   scopes.emplace_back();
   job.function->ensure_defined();
@@ -1116,7 +1092,12 @@ LogicalResult Importer::importBody(const Job &job) {
     if (failed(useAll(graph.outputs(), loc, results)))
       return failure();
   }
-  ReturnOp::create(builder, split ? getLoc(split) : loc, results);
+  const jit::Node *last = split ? split : graph.outputs()[0]->node();
+  bool isReturned = split || last->kind() == c10::prim::Constant;
+  ReturnOp::create(builder, isReturned ? getLoc(last) : loc, results);
+  if (!readsAtTop.empty())
+    function->setLoc(makeNodeLoc(context, {}, currentInstance,
+                                 builder.getArrayAttr(readsAtTop)));
   return success();
 }
 
@@ -1140,6 +1121,8 @@ LogicalResult Importer::importNode(const jit::Node *node) {
     return importIf(node);
   case c10::prim::Loop:
     return importLoop(node);
+  case c10::prim::fork:
+    return importFork(node);
   default:
     break;
   }
@@ -1185,8 +1168,10 @@ LogicalResult Importer::importGetAttr(const jit::Node *node) {
     binding.ref = Ref{Ref::Slot, path};
   else if (!isWritten)
     binding.ref = Ref{Ref::Instance, paths[value]};
-  if (isTracedForm && !isWritten)
+  if (isTracedForm && !isWritten) {
+    readsAtTop.push_back(FlatSymbolRefAttr::get(path));
     return success();
+  }
   Location loc = withResultNames(getLoc(node), node);
   Value read = GetOp::create(builder, loc,
                              isInstance ? convert(node->output()->type())
@@ -1468,6 +1453,21 @@ void Importer::setSchemaEffects(const jit::Node *node, OperatorOp op) {
     op.setAliases(aliases);
   op.setRandom(node->isNondeterministic());
   op.setEffects(node->hasSideEffects());
+}
+
+LogicalResult Importer::importFork(const jit::Node *node) {
+  Location loc = withResultNames(getLoc(node), node);
+  const std::shared_ptr<jit::Graph> &body = node->g(c10::attr::Subgraph);
+  // What is captured is seen as it is.
+  for (auto [outer, inner] : llvm::zip(node->inputs(), body->inputs())) {
+    Binding captured = bindings[outer];
+    bindings[inner] = std::move(captured);
+  }
+  auto op = ForkOp::create(builder, loc, convert(node->output()->type()));
+  if (failed(importArm(op.getBody(), *body->block(), loc)))
+    return failure();
+  bind(node, op->getResults());
+  return success();
 }
 
 /// Operators that TorchScript gives no schema and that do nothing but make

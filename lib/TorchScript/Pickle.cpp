@@ -304,9 +304,8 @@ Error PickleParser::step(uint8_t opcode) {
     auto first = pop();
     if (!first)
       return first.takeError();
-    bool isCallable = (*first)->kind == PickleValue::Global;
-    if (!isCallable || (*second)->kind != PickleValue::Tuple)
-      return fail("a class or a tuple is missing");
+    if ((*first)->kind != PickleValue::Global)
+      return fail("a class or a function is missing");
     PickleValue *made = make(kind);
     if (kind == PickleValue::Object) {
       // The state comes with `build`.

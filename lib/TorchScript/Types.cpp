@@ -10,8 +10,10 @@
 
 #include "fqat/IR/FQATDialect.h"
 
+#include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <ATen/core/enum_type.h>
 
 namespace fqat {
 
@@ -64,6 +66,13 @@ mlir::Type convertType(const c10::TypePtr &type, mlir::MLIRContext *context) {
   return ObjectType::get(context, type->annotation_str());
 }
 
+c10::NamedTypePtr getNamedType(const c10::TypePtr &type) {
+  c10::NamedTypePtr named = type->cast<c10::EnumType>();
+  if (!named)
+    named = type->cast<c10::NamedType>();
+  return named && named->name() ? named : nullptr;
+}
+
 c10::TypePtr convertType(mlir::Type type, TypeResolver resolve) {
   auto convert = [&](mlir::Type t) { return convertType(t, resolve); };
   return llvm::TypeSwitch<mlir::Type, c10::TypePtr>(type)
@@ -101,6 +110,63 @@ c10::TypePtr convertType(mlir::Type type, TypeResolver resolve) {
       })
       .Case([&](ObjectType object) { return resolve(object.getSpelling()); })
       .Default([](mlir::Type) { return nullptr; });
+}
+
+mlir::Attribute
+convertValue(const c10::IValue &value, mlir::MLIRContext *context,
+             llvm::function_ref<mlir::Attribute(const c10::IValue &)> lookup) {
+  mlir::Builder builder(context);
+  auto convertAll = [&](const auto &elements) -> mlir::ArrayAttr {
+    llvm::SmallVector<mlir::Attribute> result;
+    for (const auto &element : elements) {
+      result.push_back(convertValue(c10::IValue(element), context, lookup));
+      if (!result.back())
+        return {};
+    }
+    return builder.getArrayAttr(result);
+  };
+  if (mlir::Attribute known = lookup(value))
+    return known;
+  if (value.isNone())
+    return builder.getUnitAttr();
+  if (value.isBool())
+    return builder.getBoolAttr(value.toBool());
+  if (value.isInt())
+    return builder.getI64IntegerAttr(value.toInt());
+  if (value.isDouble())
+    return builder.getF64FloatAttr(value.toDouble());
+  if (value.isComplexDouble()) {
+    c10::complex<double> number = value.toComplexDouble();
+    return ComplexAttr::get(context, builder.getF64FloatAttr(number.real()),
+                            builder.getF64FloatAttr(number.imag()));
+  }
+  if (value.isString())
+    return builder.getStringAttr(value.toStringRef());
+  if (value.isDevice())
+    return DeviceAttr::get(context, value.toDevice().str());
+  if (value.isEnum()) {
+    auto member = value.toEnumHolder();
+    return EnumAttr::get(context, member->qualifiedClassName(), member->name());
+  }
+  if (value.isTuple())
+    return convertAll(value.toTupleRef().elements());
+  if (value.isList()) {
+    if (mlir::ArrayAttr elements = convertAll(value.toListRef()))
+      return ListAttr::get(context, elements, value.type()->annotation_str(),
+                           /*identity=*/0);
+    return {};
+  }
+  if (value.isGenericDict()) {
+    std::vector<c10::IValue> items;
+    for (const auto &entry : value.toGenericDict()) {
+      items.push_back(entry.key());
+      items.push_back(entry.value());
+    }
+    if (mlir::ArrayAttr elements = convertAll(items))
+      return DictAttr::get(context, elements, value.type()->annotation_str(),
+                           /*identity=*/0);
+  }
+  return {};
 }
 
 } // namespace fqat

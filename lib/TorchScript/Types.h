@@ -19,12 +19,22 @@ namespace fqat {
 /// (sizes, dtype) are dropped: TorchScript does not write them either.
 mlir::Type convertType(const c10::TypePtr &type, mlir::MLIRContext *context);
 
+/// A type that has a name, or null. `cast<c10::NamedType>` knows no enums.
+c10::NamedTypePtr getNamedType(const c10::TypePtr &type);
+
 /// Resolves what only TorchScript knows: classes, enums, unions.
 using TypeResolver = llvm::function_ref<c10::TypePtr(llvm::StringRef)>;
 
 /// TorchScript's type for one of the dialect, or null if it is not known.
 /// `resolve` gets what an `object<...>` spells.
 c10::TypePtr convertType(mlir::Type type, TypeResolver resolve);
+
+/// The dialect's value for one that code or a class holds, or null if it has
+/// none. `lookup` is asked first: it gives what a placeholder stands for, or
+/// null.
+mlir::Attribute
+convertValue(const c10::IValue &value, mlir::MLIRContext *context,
+             llvm::function_ref<mlir::Attribute(const c10::IValue &)> lookup);
 
 } // namespace fqat
 

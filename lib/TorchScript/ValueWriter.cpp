@@ -258,7 +258,7 @@ LogicalResult ValueWriter::writeValue(Attribute value, Operation *op) {
       .Case([&](BuildAttr attr) {
         globals.insert(attr.getFunction());
         pickle.global(attr.getFunction());
-        if (failed(writeTuple(attr.getArguments().getValue(), op)))
+        if (failed(write(attr.getArguments(), op)))
           return LogicalResult(failure());
         pickle.reduce();
         return success();

@@ -21,12 +21,14 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "mlir/Support/FileUtilities.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Signals.h"
+#include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
 #include <CLI/CLI.hpp>
 
@@ -146,8 +148,18 @@ static ExitCode fail(StringRef subject, const Twine &message) {
 
 OwningOpRef<mlir::ModuleOp> Driver::read(const std::string &input) {
   StringRef extension = llvm::sys::path::extension(input);
-  if (extension == ".mlir" || extension == ".mlirbc")
-    return parseSourceFile<mlir::ModuleOp>(input, ParserConfig(&context));
+  if (extension == ".mlir" || extension == ".mlirbc") {
+    // The blobs of bytecode stay in the buffer, aligned as they were.
+    std::string message;
+    auto buffer = openInputFile(input, llvm::Align(64), &message);
+    if (!buffer) {
+      fail(input, message);
+      return nullptr;
+    }
+    auto sources = std::make_shared<llvm::SourceMgr>();
+    sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+    return parseSourceFile<mlir::ModuleOp>(sources, ParserConfig(&context));
+  }
   return fqat::importTorchScript(input, &context, options.pipeline.nopName);
 }
 

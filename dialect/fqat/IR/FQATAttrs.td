@@ -114,15 +114,16 @@ def FQAT_ObjectAttr : FQAT_Attr<"Object", "object"> {
 def FQAT_BuildAttr : FQAT_Attr<"Build", "build"> {
   let summary = "A value that a file has built by calling a function";
   let description = [{
-    Quantised and sparse tensors, enum values and generators, for example. A
-    storage among the arguments is named by its symbol.
+    Quantised and sparse tensors and generators, for example. A storage among
+    the arguments is named by its symbol. A member of an enum is built by its
+    class from its value, which is no array of arguments.
 
     ```mlir
-    #fqat.build<"__torch__.Colour", [2]>
+    #fqat.build<"__torch__.Colour", 2 : i64>
     ```
   }];
   let parameters = (ins StringRefParameter<>:$function,
-                        "::mlir::ArrayAttr":$arguments,
+                        "::mlir::Attribute":$arguments,
                         DefaultValuedParameter<"int64_t", "0">:$identity);
   let assemblyFormat = "`<` $function `,` $arguments (`id` $identity^)? `>`";
 }

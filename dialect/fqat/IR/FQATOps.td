@@ -331,6 +331,10 @@ def FQAT_ConstantOp : FQAT_NamedResultsOp<"constant", [
   let assemblyFormat = "$value attr-dict";
   let hasFolder = 1;
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The type of a value, or null if no constant has it.
+    static ::mlir::Type getValueType(::mlir::Attribute value);
+  }];
 }
 
 class FQAT_ConstructOp<string mnemonic, string what> : FQAT_NamedResultsOp<
@@ -412,8 +416,8 @@ def FQAT_OperatorOp : FQAT_NamedResultsOp<"op", [
 //===----------------------------------------------------------------------===//
 
 def FQAT_YieldOp : FQAT_Op<"yield", [
-    Pure, ParentOneOf<["IfOp", "LoopOp"]>, ReturnLike, Terminator]> {
-  let summary = "Ends an arm of an `fqat.if` or the body of an `fqat.loop`";
+    Pure, ParentOneOf<["IfOp", "LoopOp", "ForkOp"]>, ReturnLike, Terminator]> {
+  let summary = "Ends a region of an `fqat.if`, `fqat.loop` or `fqat.fork`";
   let arguments = (ins Variadic<AnyType>:$operands);
   let assemblyFormat = "($operands^ `:` type($operands))? attr-dict";
   let builders = [OpBuilder<(ins), [{ build($_builder, $_state, {}); }]>];
@@ -472,6 +476,24 @@ def FQAT_LoopOp : FQAT_Op<"loop", [
     functional-type($inits, $results) $body attr-dict
   }];
   let hasVerifier = 1;
+}
+
+def FQAT_ForkOp : FQAT_NamedResultsOp<"fork", [
+    RecursiveMemoryEffects, NoRegionArguments]> {
+  let summary = "Runs its body beside what follows";
+  let description = [{
+    The result is a future of what the body yields; `aten::wait` gives it.
+
+    ```mlir
+    %f = fqat.fork -> !fqat.object<"Future(Tensor)"> {
+      %y = fqat.call @linear.forward(%x) : (!fqat.tensor) -> !fqat.tensor
+      fqat.yield %y : !fqat.tensor
+    }
+    ```
+  }];
+  let results = (outs AnyType:$result);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "`->` type($result) $body attr-dict";
 }
 
 #endif // FQAT_IR_FQATOPS_TD

@@ -53,7 +53,8 @@ mlir::Location stripNames(mlir::Location loc);
 /// for none.
 mlir::Location withNames(mlir::Location loc, llvm::StringRef names);
 
-/// The debug record that a location carries, or null.
+/// The debug record that a location carries, or null. That of a method has the
+/// attributes that it reads first instead, in their order.
 mlir::Attribute getDebugRecord(mlir::Location loc);
 
 /// The first position in a file that a location names, or null.

@@ -19,6 +19,20 @@ MethodOp getEntry(mlir::SymbolTable &symbols);
 /// The instance that a symbol names, aliases looked through; null if none.
 ModuleOp lookupInstance(mlir::SymbolTable &symbols, llvm::StringRef symbol);
 
+/// Finds what an instance holds through aliases.
+class AliasIndex {
+public:
+  explicit AliasIndex(mlir::ModuleOp model);
+
+  /// The symbol itself if it lies at or below `instance`; else the same thing
+  /// by a path that does, through an alias below `instance`; else the symbol.
+  mlir::StringAttr findBelow(llvm::StringRef instance,
+                             mlir::StringAttr symbol) const;
+
+private:
+  llvm::SmallVector<AliasOp> aliases;
+};
+
 /// The value of a slot: of a parameter, a buffer or an attribute; else null.
 mlir::Attribute getSlotValue(mlir::Operation *slot);
 

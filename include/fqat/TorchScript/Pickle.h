@@ -45,7 +45,8 @@ struct PickleValue {
     Dict,
     /// A class or a function by its qualified name, `text`.
     Global,
-    /// A call: `items` are the function and the tuple of its arguments.
+    /// A call: `items` are the function and the tuple of its arguments; for a
+    /// member of an enum, the class and the member's value.
     Reduce,
     /// An object: `items` are its class and its state.
     Object,
@@ -69,7 +70,7 @@ struct PickleValue {
     return kind == Reduce && items[0]->kind == Global &&
            items[0]->text == function;
   }
-  /// The elements of a call's arguments.
+  /// A call's arguments.
   llvm::ArrayRef<const PickleValue *> arguments() const {
     return items[1]->items;
   }
