@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Analysis/Trace.h"
+#include "fqat/Analysis/CallTree.h"
 #include "fqat/IR/Paths.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -225,6 +226,8 @@ LogicalResult TraceBuilder::enter(MethodOp method, CallOp call,
     if (trace.frames[active.frame].method == method)
       return method.emitError()
              << "'" << method.getSymName() << "' calls itself";
+  if (failed(checkStraightLine(method)))
+    return failure();
   unsigned frame = trace.frames.size();
   Frame made;
   made.method = method;

@@ -14,6 +14,7 @@
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -24,8 +25,13 @@ namespace fqat {
 Hierarchy::Hierarchy(mlir::ModuleOp model) : model(model), symbols(model) {
   for (Operation &op : *model.getBody()) {
     numStorages += isa<StorageOp>(op);
-    if (auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(&op)))
-      lastIdentity = std::max(lastIdentity, tensor.getIdentity());
+    Attribute value = getSlotValue(&op);
+    if (auto instance = dyn_cast<ModuleOp>(op))
+      value = instance.getStateAttr();
+    if (value)
+      value.walk([&](Attribute part) {
+        lastIdentity = std::max(lastIdentity, getIdentity(part));
+      });
   }
 }
 
@@ -183,12 +189,25 @@ ModuleOp Hierarchy::cloneSubtree(ModuleOp source, ModuleOp parent,
     for (ModuleOp clone : clones)
       untie(clone, copies);
   addSlotName(parent, name);
+  // What loading and calling an instance needs besides the method called.
+  for (ModuleOp original : getSubtree(source)) {
+    llvm::SmallSetVector<StringRef, 4> names;
+    if (original.getStateAttr())
+      names.insert_range(ArrayRef<StringRef>{"__getstate__", "__setstate__"});
+    for (ArrayAttr hooks : {original.getHooksAttr(), original.getPreHooksAttr()})
+      if (hooks)
+        for (auto hook : hooks.getAsRange<StringAttr>())
+          names.insert(hook.getValue());
+    for (StringRef method : names)
+      cloneMethod(symbols.lookup<MethodOp>(original.getMemberSymbol(method)),
+                  from, to, method);
+  }
   return clones.front();
 }
 
-void Hierarchy::setTensor(Operation *slot, TensorAttr tensor) {
+static void setValue(Operation *slot, Attribute value) {
   TypeSwitch<Operation *>(slot).Case<ParameterOp, BufferOp, AttributeOp>(
-      [&](auto op) { op.setValueAttr(tensor); });
+      [&](auto op) { op.setValueAttr(value); });
 }
 
 void Hierarchy::shareTensor(Operation *original, Operation *copy) {
@@ -199,44 +218,82 @@ void Hierarchy::shareTensor(Operation *original, Operation *copy) {
                            tensor.getDtype(), tensor.getSizes(),
                            tensor.getStrides(), tensor.getOffset(),
                            tensor.getRequiresGrad(), ++lastIdentity);
-  setTensor(original, tensor);
-  setTensor(copy, tensor);
+  setValue(original, tensor);
+  setValue(copy, tensor);
+}
+
+Attribute Hierarchy::copyValue(Attribute value,
+                               DenseMap<Attribute, Attribute> &copies) {
+  MLIRContext *context = model.getContext();
+  auto copyStorage = [&](FlatSymbolRefAttr symbol) {
+    Attribute &copy = copies[symbol];
+    if (copy)
+      return cast<FlatSymbolRefAttr>(copy);
+    auto original = symbols.lookup<StorageOp>(symbol.getValue());
+    if (!original)
+      return symbol;
+    OpBuilder builder(context);
+    builder.setInsertionPointAfter(original);
+    auto added = cast<StorageOp>(builder.clone(*original));
+    std::string name;
+    do
+      name = "$s" + std::to_string(numStorages++);
+    while (symbols.lookup(name));
+    added.setSymName(name);
+    symbols.insert(added);
+    auto made = FlatSymbolRefAttr::get(context, name);
+    copy = made;
+    return made;
+  };
+  // One object stays one.
+  auto copyIdentity = [&](int64_t identity) -> int64_t {
+    if (identity == 0)
+      return 0;
+    auto key = IntegerAttr::get(IntegerType::get(context, 64), identity);
+    Attribute &copy = copies[key];
+    if (!copy)
+      copy = IntegerAttr::get(key.getType(), ++lastIdentity);
+    return cast<IntegerAttr>(copy).getInt();
+  };
+  using Replacement = std::pair<Attribute, WalkResult>;
+  AttrTypeReplacer replacer;
+  replacer.addReplacement([&](FlatSymbolRefAttr symbol) -> Attribute {
+    return copyStorage(symbol);
+  });
+  replacer.addReplacement([&](TensorAttr tensor) -> Replacement {
+    return {TensorAttr::get(context, copyStorage(tensor.getStorage()),
+                            tensor.getDtype(), tensor.getSizes(),
+                            tensor.getStrides(), tensor.getOffset(),
+                            tensor.getRequiresGrad(),
+                            copyIdentity(tensor.getIdentity())),
+            WalkResult::skip()};
+  });
+  replacer.addReplacement([&](ListAttr list) -> Attribute {
+    return ListAttr::get(context, list.getElements(), list.getTypeTag(),
+                         copyIdentity(list.getIdentity()));
+  });
+  replacer.addReplacement([&](DictAttr dict) -> Attribute {
+    return DictAttr::get(context, dict.getItems(), dict.getTypeTag(),
+                         copyIdentity(dict.getIdentity()));
+  });
+  replacer.addReplacement([&](ObjectAttr object) -> Attribute {
+    return ObjectAttr::get(context, object.getClassName(), object.getState(),
+                           copyIdentity(object.getIdentity()));
+  });
+  replacer.addReplacement([&](BuildAttr build) -> Attribute {
+    return BuildAttr::get(context, build.getFunction(), build.getArguments(),
+                          copyIdentity(build.getIdentity()));
+  });
+  return replacer.replace(value);
 }
 
 void Hierarchy::untie(ModuleOp instance,
                       DenseMap<Attribute, Attribute> &copies) {
-  OpBuilder builder(model.getContext());
-  for (Operation *slot : getMembers(instance)) {
-    auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(slot));
-    if (!tensor)
-      continue;
-    // One tensor object stays one, one storage stays one.
-    Attribute copy = copies.lookup(tensor);
-    if (!copy || tensor.getIdentity() == 0) {
-      Attribute storage = copies.lookup(tensor.getStorage());
-      if (!storage) {
-        auto original =
-            symbols.lookup<StorageOp>(tensor.getStorage().getValue());
-        builder.setInsertionPointAfter(original);
-        auto added = cast<StorageOp>(builder.clone(*original));
-        std::string name;
-        do
-          name = "$s" + std::to_string(numStorages++);
-        while (symbols.lookup(name));
-        added.setSymName(name);
-        symbols.insert(added);
-        storage = FlatSymbolRefAttr::get(model.getContext(), name);
-        copies[tensor.getStorage()] = storage;
-      }
-      copy = TensorAttr::get(
-          tensor.getContext(), cast<FlatSymbolRefAttr>(storage),
-          tensor.getDtype(), tensor.getSizes(), tensor.getStrides(),
-          tensor.getOffset(), tensor.getRequiresGrad(),
-          tensor.getIdentity() == 0 ? 0 : ++lastIdentity);
-      copies[tensor] = copy;
-    }
-    setTensor(slot, cast<TensorAttr>(copy));
-  }
+  if (Attribute state = instance.getStateAttr())
+    instance.setStateAttr(copyValue(state, copies));
+  for (Operation *slot : getMembers(instance))
+    if (Attribute value = getSlotValue(slot))
+      setValue(slot, copyValue(value, copies));
 }
 
 MethodOp Hierarchy::cloneMethod(MethodOp method, StringRef from, StringRef to,

@@ -54,6 +54,13 @@ Attribute getSlotValue(Operation *slot) {
       .Default([](Operation *) { return nullptr; });
 }
 
+int64_t getIdentity(Attribute value) {
+  return llvm::TypeSwitch<Attribute, int64_t>(value)
+      .Case<TensorAttr, ListAttr, DictAttr, ObjectAttr, BuildAttr>(
+          [](auto attr) { return attr.getIdentity(); })
+      .Default([](Attribute) { return 0; });
+}
+
 bool isHusk(SymbolTable &symbols, MethodOp method) {
   SmallVector<MethodOp> worklist = {method};
   DenseSet<Operation *> seen;

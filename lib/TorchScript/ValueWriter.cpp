@@ -25,14 +25,6 @@ using namespace mlir;
 
 namespace fqat {
 
-/// The number of an object that several places hold, or 0.
-static int64_t getIdentity(Attribute value) {
-  return llvm::TypeSwitch<Attribute, int64_t>(value)
-      .Case<TensorAttr, ListAttr, DictAttr, ObjectAttr, BuildAttr>(
-          [](auto attr) { return attr.getIdentity(); })
-      .Default([](Attribute) { return 0; });
-}
-
 void ValueWriter::countUses(Attribute value) {
   int64_t identity = getIdentity(value);
   if (identity != 0 && ++useCounts[identity] > 1)

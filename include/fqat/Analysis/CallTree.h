@@ -16,6 +16,10 @@
 
 namespace fqat {
 
+/// Emits an error where a method does what the rewrites do not follow: scripted
+/// control flow, free functions, and attributes that it writes.
+llvm::LogicalResult checkStraightLine(MethodOp method);
+
 /// The calls that one run of the model's entry makes, as a tree, in the order
 /// of their execution. out_nops are not calls.
 class CallTree {

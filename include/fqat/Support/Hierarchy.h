@@ -54,9 +54,9 @@ public:
   ModuleOp cloneSubtree(ModuleOp source, ModuleOp parent, llvm::StringRef name,
                         bool copyTensors);
 
-  /// Gives every tensor slot of `instance` (not below) storages of its own,
-  /// with equal bits; ties between its own slots, and those that
-  /// `copies` has already copied, stay.
+  /// Gives every slot of `instance` (not below) and its state storages of their
+  /// own, with equal bits; ties between its own slots, and those that `copies`
+  /// has already copied, stay.
   void untie(ModuleOp instance,
              llvm::DenseMap<mlir::Attribute, mlir::Attribute> &copies);
 
@@ -74,7 +74,10 @@ public:
   void makeForward(MethodOp method);
 
 private:
-  void setTensor(mlir::Operation *slot, TensorAttr tensor);
+  /// A value with storages and objects of its own.
+  mlir::Attribute
+  copyValue(mlir::Attribute value,
+            llvm::DenseMap<mlir::Attribute, mlir::Attribute> &copies);
   /// Makes the slot `copy` hold the tensor object of the slot `original`.
   void shareTensor(mlir::Operation *original, mlir::Operation *copy);
 

@@ -36,6 +36,9 @@ private:
 /// The value of a slot: of a parameter, a buffer or an attribute; else null.
 mlir::Attribute getSlotValue(mlir::Operation *slot);
 
+/// The number of an object that several places hold, or 0.
+int64_t getIdentity(mlir::Attribute value);
+
 /// Whether the body does nothing and returns nothing: what tracing leaves of an
 /// identity module. It may call other husks.
 bool isHusk(mlir::SymbolTable &symbols, MethodOp method);
