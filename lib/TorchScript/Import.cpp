@@ -38,6 +38,8 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/DynamicLibrary.h"
+#include "llvm/Support/FileSystem.h"
 #include <ATen/core/function_schema.h>
 #include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/ir/ir.h>
@@ -1759,6 +1761,18 @@ OwningOpRef<mlir::ModuleOp> Importer::run() {
   if (failed(importTypedefs()))
     return nullptr;
   return owner;
+}
+
+llvm::Error loadOperatorLibrary(StringRef path) {
+  // A bare name would be searched for among the system's libraries.
+  SmallString<128> absolute(path);
+  if (std::error_code error = llvm::sys::fs::make_absolute(absolute))
+    return llvm::createStringError(error, "no absolute path");
+  std::string message;
+  if (llvm::sys::DynamicLibrary::LoadLibraryPermanently(absolute.c_str(),
+                                                        &message))
+    return llvm::createStringError(message);
+  return llvm::Error::success();
 }
 
 OwningOpRef<mlir::ModuleOp>

@@ -61,6 +61,7 @@ struct Options {
   bool elideWeights = false;
   std::optional<Emit> emit;
   std::string passPipeline;
+  std::vector<std::string> operatorLibraries;
   PipelineOptions pipeline;
 };
 
@@ -381,6 +382,11 @@ static void declareOptions(CLI::App &app, Options &options) {
                  "stay tied")
       ->check(CLI::IsMember({"copy", "share"}).description(""))
       ->capture_default_str();
+  app.add_option("--load-op-library", options.operatorLibraries,
+                 "Library with the model's custom operators (LIB.so); may be "
+                 "given several times")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("-q,--quiet", options.quiet, "Print errors only");
   app.add_flag("-v,--verbose", options.verbose, "Print times of the phases");
   app.set_version_flag("--version", getVersion());
@@ -408,6 +414,10 @@ static int runMain(int argc, char **argv) {
                                          options.pipeline.exclude);
   if (!anchors)
     return fail("--exclude", llvm::toString(anchors.takeError()));
+
+  for (const std::string &library : options.operatorLibraries)
+    if (llvm::Error error = fqat::loadOperatorLibrary(library))
+      return fail(library, llvm::toString(std::move(error)));
 
   fqat::registerPipelines();
   // The worst of what the files gave.

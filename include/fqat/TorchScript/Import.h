@@ -12,6 +12,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
 
 namespace fqat {
 
@@ -31,6 +32,10 @@ namespace fqat {
 mlir::OwningOpRef<mlir::ModuleOp> importTorchScript(llvm::StringRef path,
                                                     mlir::MLIRContext *context,
                                                     llvm::StringRef nopName);
+
+/// Loads a library that registers operators or classes with libtorch, for the
+/// models that use them. It stays loaded.
+llvm::Error loadOperatorLibrary(llvm::StringRef path);
 
 } // namespace fqat
 
