@@ -370,7 +370,8 @@ llvm::Error writeArchive(const ArchiveContents &contents,
                            text.size() > minToDeflate);
       };
       writeText(name, file.text);
-      writeText(name + ".debug_pkl", file.debug);
+      if (!file.debug.empty())
+        writeText(name + ".debug_pkl", file.debug);
     }
     writeSection(contents.constants, "constants");
     for (const ExtraRecord &record : contents.extraRecords)

@@ -349,7 +349,13 @@ std::vector<CodeFile> CodePrinter::takeFiles() {
   DebugRecordWriter debug;
   for (auto &[qualifier, printer] : files) {
     version = std::max(version, printer.minVersion());
-    result.push_back({qualifier, printer.str(), debug.write(printer.ranges())});
+    // A file that came without lines goes without.
+    bool hasLines =
+        llvm::any_of(printer.ranges(), [](const jit::TaggedRange &tagged) {
+          return tagged.range.source() != nullptr;
+        });
+    result.push_back({qualifier, printer.str(),
+                      hasLines ? debug.write(printer.ranges()) : ""});
   }
   return result;
 }

@@ -52,7 +52,7 @@ private:
   std::map<Key, int64_t> tags;
 };
 
-/// The code of one qualifier.
+/// The code of one qualifier. `debug` is its record of lines, or empty.
 struct CodeFile {
   std::string qualifier, text, debug;
 };
