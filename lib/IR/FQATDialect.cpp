@@ -120,6 +120,15 @@ bool isSubtype(Type from, Type to) {
   return false;
 }
 
+LogicalResult ComplexAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                  Attribute real, Attribute imag) {
+  for (Attribute part : {real, imag})
+    if (auto number = dyn_cast<FloatAttr>(part);
+        !number || !number.getType().isF64())
+      return emitError() << "a complex number is made of two f64";
+  return success();
+}
+
 LogicalResult TensorAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  FlatSymbolRefAttr storage, StringRef dtype,
                                  ArrayRef<int64_t> sizes,

@@ -13,8 +13,8 @@
 
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/Builders.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -194,7 +194,8 @@ ModuleOp Hierarchy::cloneSubtree(ModuleOp source, ModuleOp parent,
     llvm::SmallSetVector<StringRef, 4> names;
     if (original.getStateAttr())
       names.insert_range(ArrayRef<StringRef>{"__getstate__", "__setstate__"});
-    for (ArrayAttr hooks : {original.getHooksAttr(), original.getPreHooksAttr()})
+    for (ArrayAttr hooks :
+         {original.getHooksAttr(), original.getPreHooksAttr()})
       if (hooks)
         for (auto hook : hooks.getAsRange<StringAttr>())
           names.insert(hook.getValue());
@@ -261,11 +262,10 @@ Attribute Hierarchy::copyValue(Attribute value,
     return copyStorage(symbol);
   });
   replacer.addReplacement([&](TensorAttr tensor) -> Replacement {
-    return {TensorAttr::get(context, copyStorage(tensor.getStorage()),
-                            tensor.getDtype(), tensor.getSizes(),
-                            tensor.getStrides(), tensor.getOffset(),
-                            tensor.getRequiresGrad(),
-                            copyIdentity(tensor.getIdentity())),
+    return {TensorAttr::get(
+                context, copyStorage(tensor.getStorage()), tensor.getDtype(),
+                tensor.getSizes(), tensor.getStrides(), tensor.getOffset(),
+                tensor.getRequiresGrad(), copyIdentity(tensor.getIdentity())),
             WalkResult::skip()};
   });
   replacer.addReplacement([&](ListAttr list) -> Attribute {

@@ -414,8 +414,7 @@ FailureOr<c10::IValue> Exporter::makeValue(Attribute value, Operation *op) {
       })
       .Case([](ComplexAttr attr) -> Result {
         return c10::IValue(
-            c10::complex<double>(attr.getReal().getValue().convertToDouble(),
-                                 attr.getImag().getValue().convertToDouble()));
+            c10::complex<double>(attr.getRealValue(), attr.getImagValue()));
       })
       .Case([](StringAttr attr) -> Result { return c10::IValue(attr.str()); })
       .Case([](DeviceAttr attr) -> Result {

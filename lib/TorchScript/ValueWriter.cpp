@@ -221,8 +221,8 @@ LogicalResult ValueWriter::writeValue(Attribute value, Operation *op) {
       })
       .Case([&](ComplexAttr attr) {
         pickle.global("builtins.complex");
-        pickle.real(attr.getReal().getValue().convertToDouble());
-        pickle.real(attr.getImag().getValue().convertToDouble());
+        pickle.real(attr.getRealValue());
+        pickle.real(attr.getImagValue());
         pickle.endTuple(2);
         pickle.reduce();
         return success();

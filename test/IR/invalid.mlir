@@ -177,3 +177,66 @@ fqat.method @forward(%x: !fqat.tensor) attributes {instance = @"$"} {
   %0 = fqat.op "aten::view"(%x) aliases [0, 0] : (!fqat.tensor) -> !fqat.tensor
   fqat.return
 }
+
+// -----
+
+fqat.module @"$" class "__torch__.Net" slots []
+fqat.method @forward(%x: !fqat.tensor, %b: !fqat.bool) attributes {instance = @"$"} {
+  // expected-error @below {{has an arm that yields other types than its results}}
+  %y = fqat.if %b -> !fqat.int {
+    fqat.yield %x : !fqat.tensor
+  } else {
+    fqat.yield %x : !fqat.tensor
+  }
+  fqat.return
+}
+
+// -----
+
+fqat.module @"$" class "__torch__.Net" slots []
+fqat.method @forward(%x: !fqat.tensor, %n: !fqat.int, %b: !fqat.bool) attributes {instance = @"$"} {
+  // expected-error @below {{has a body whose arguments do not fit its inits}}
+  %y = fqat.loop %n while %b init(%x) : (!fqat.tensor) -> !fqat.tensor {
+  ^bb0(%i: !fqat.int):
+    fqat.yield %b, %x : !fqat.bool, !fqat.tensor
+  }
+  fqat.return
+}
+
+// -----
+
+fqat.module @"$" class "__torch__.Net" slots []
+fqat.method @forward(%x: !fqat.tensor, %n: !fqat.int, %b: !fqat.bool) attributes {instance = @"$"} {
+  // expected-error @below {{has a body that yields other types than its results}}
+  %y = fqat.loop %n while %b init(%x) : (!fqat.tensor) -> !fqat.tensor {
+  ^bb0(%i: !fqat.int, %x1: !fqat.tensor):
+    fqat.yield %x1 : !fqat.tensor
+  }
+  fqat.return
+}
+
+// -----
+
+fqat.module @"$" class "__torch__.Net" slots ["n"]
+fqat.attribute @n : !fqat.int = 1 : i64
+fqat.method @forward(%x: !fqat.tensor) attributes {instance = @"$"} {
+  // expected-error @below {{writes a slot of type '!fqat.int'}}
+  fqat.set @n = %x : !fqat.tensor
+  fqat.return
+}
+
+// -----
+
+fqat.module @"$" class "__torch__.Net" slots []
+fqat.method @forward(%x: !fqat.tensor) attributes {instance = @"$"} {
+  // expected-error @below {{calls '$__torch__.f', which is no function}}
+  fqat.call_function @"$__torch__.f"(%x) : (!fqat.tensor) -> ()
+  fqat.return
+}
+
+// -----
+
+// expected-error @below {{has a symbol without a dollar sign}}
+fqat.function @scale(%x: !fqat.tensor) {
+  fqat.return
+}

@@ -175,8 +175,8 @@ TEST(PickleTest, UnknownOpcodesAreErrors) {
   EXPECT_NE(getError("\x80\x02t."), "");
   EXPECT_NE(getError("\x80\x02NN."), "");
   // An integer of more than 64 bits.
-  EXPECT_NE(getError(llvm::StringRef("\x80\x02\x8a\x09\1\1\1\1\1\1\1\1\1.", 14)),
-            "");
+  EXPECT_NE(
+      getError(llvm::StringRef("\x80\x02\x8a\x09\1\1\1\1\1\1\1\1\1.", 14)), "");
 }
 
 TEST(PickleTest, DamagedBytesNeverCrash) {

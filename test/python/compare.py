@@ -144,9 +144,7 @@ def flatten(path: Path) -> dict[str, list]:
     for method in module._c._method_names():
         run = _Run(module)
         arguments = list(module._c._get_method(method).graph.inputs())[1:]
-        returned = run.call(
-            module._c, "", method, [("argument", i) for i in range(len(arguments))]
-        )
+        returned = run.call(module._c, "", method, [("argument", i) for i in range(len(arguments))])
         result[method] = [*run.events, [run.plain(value) for value in returned]]
     return result
 
@@ -168,9 +166,7 @@ def sharing(module) -> list:
             continue
         storage = tensor.untyped_storage()
         number = storages.setdefault(storage.data_ptr() or name, len(storages))
-        result.append(
-            (name, number, storage.nbytes(), tensor.storage_offset(), tensor.stride())
-        )
+        result.append((name, number, storage.nbytes(), tensor.storage_offset(), tensor.stride()))
     return result
 
 
@@ -192,6 +188,6 @@ def assert_same_model(original: Path, other: Path) -> None:
         a = list(getattr(before, kind)(remove_duplicate=False))
         b = list(getattr(after, kind)(remove_duplicate=False))
         assert [(n, v.requires_grad) for n, v in a] == [(n, v.requires_grad) for n, v in b]
-        assert [
-            [i for i, (_, w) in enumerate(a) if w is v] for _, v in a
-        ] == [[i for i, (_, w) in enumerate(b) if w is v] for _, v in b]
+        assert [[i for i, (_, w) in enumerate(a) if w is v] for _, v in a] == [
+            [i for i, (_, w) in enumerate(b) if w is v] for _, v in b
+        ]

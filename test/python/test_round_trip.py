@@ -105,9 +105,7 @@ def test_trace(tool, traced):
 def test_traced_methods(tool):
     torch.manual_seed(0)
     x = torch.randn(1, 3, 8, 8)
-    module = torch.jit.trace_module(
-        Shared().eval(), {"forward": x, "features": x}, strict=False
-    )
+    module = torch.jit.trace_module(Shared().eval(), {"forward": x, "features": x}, strict=False)
     path = tool.folder / "model.pt"
     module.save(str(path))
     output = round_trip(tool, path)

@@ -62,8 +62,18 @@ def FQAT_DeviceAttr : FQAT_Attr<"Device", "device"> {
 
 def FQAT_ComplexAttr : FQAT_Attr<"Complex", "complex"> {
   let summary = "A complex number";
-  let parameters = (ins "::mlir::FloatAttr":$real, "::mlir::FloatAttr":$imag);
+  // Floats with their types: what is not a number is printed by its bits.
+  let parameters = (ins "::mlir::Attribute":$real, "::mlir::Attribute":$imag);
   let assemblyFormat = "`<` $real `,` $imag `>`";
+  let extraClassDeclaration = [{
+    double getRealValue() const {
+      return ::llvm::cast<::mlir::FloatAttr>(getReal()).getValueAsDouble();
+    }
+    double getImagValue() const {
+      return ::llvm::cast<::mlir::FloatAttr>(getImag()).getValueAsDouble();
+    }
+  }];
+  let genVerifyDecl = 1;
 }
 
 def FQAT_ListAttr : FQAT_Attr<"List", "list"> {

@@ -12,7 +12,8 @@
 
 namespace {
 
-/// Each restored one has another factor: a round trip that runs the methods shows.
+/// Each restored one has another factor: a round trip that runs the methods
+/// shows.
 struct Gain : torch::CustomClassHolder {
   explicit Gain(double factor) : factor(factor) {}
   at::Tensor apply(const at::Tensor &x) { return x * factor; }
