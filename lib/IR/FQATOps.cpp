@@ -239,7 +239,17 @@ MutableOperandRange CallOp::getArgOperandsMutable() {
   return getArgumentsMutable();
 }
 
+/// What names parts of the model belongs to a method: a function has no `self`
+/// to reach them.
+static LogicalResult verifyInMethod(Operation *op) {
+  if (!op->getParentOfType<MethodOp>())
+    return op->emitOpError("must be in a method");
+  return success();
+}
+
 LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (failed(verifyInMethod(*this)))
+    return failure();
   auto method = lookup<MethodOp>(symbolTable, *this, getCalleeAttr());
   if (!method)
     return emitOpError("calls '") << getCallee() << "', which is no method";
@@ -274,6 +284,8 @@ void OutNopOp::getAsmResultNames(OpAsmSetValueNameFn setNameFn) {
 }
 
 LogicalResult OutNopOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (failed(verifyInMethod(*this)))
+    return failure();
   if (!lookup<ModuleOp>(symbolTable, *this, getInstanceAttr()))
     return emitOpError("calls '") << getInstance() << "', which is no instance";
   return success();
@@ -296,6 +308,8 @@ static Type getSlotType(Operation *slot) {
 }
 
 LogicalResult GetOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (failed(verifyInMethod(*this)))
+    return failure();
   Operation *slot = lookup(symbolTable, *this, getSlotAttr());
   if (isa_and_nonnull<ModuleOp, AliasOp>(slot)) {
     if (!isa<ObjectType>(getResult().getType()))
@@ -311,6 +325,8 @@ LogicalResult GetOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
 }
 
 LogicalResult SetOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (failed(verifyInMethod(*this)))
+    return failure();
   Operation *slot = lookup(symbolTable, *this, getSlotAttr());
   Type type = slot ? getSlotType(slot) : Type();
   if (!type)

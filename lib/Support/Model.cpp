@@ -21,6 +21,16 @@ using namespace mlir;
 
 namespace fqat {
 
+LogicalResult checkModel(mlir::ModuleOp model) {
+  for (Operation &op : *model.getBody())
+    if (!isa<ModuleOp, AliasOp, StorageOp, ParameterOp, BufferOp, AttributeOp,
+             MethodOp, FunctionOp, TypedefOp, RecordOp>(op))
+      return op.emitError() << "'" << op.getName() << "' is no part of a model";
+  if (!model.lookupSymbol<ModuleOp>(FQATDialect::kRootName))
+    return model.emitError() << "the model has no root instance";
+  return success();
+}
+
 MethodOp getEntry(SymbolTable &symbols) {
   return symbols.lookup<MethodOp>("forward");
 }

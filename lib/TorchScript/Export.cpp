@@ -185,6 +185,7 @@ private:
   LogicalResult exportFunctionCall(CallFunctionOp call);
   LogicalResult bindCall(Operation *op, jit::Node *node);
   LogicalResult exportConstruct(Operation *op);
+  LogicalResult exportConstant(ConstantOp op);
   LogicalResult exportOperator(OperatorOp op);
   LogicalResult exportIf(IfOp op);
   LogicalResult exportLoop(LoopOp op);
@@ -216,6 +217,7 @@ private:
   DenseMap<Value, jit::Value *> values;
   /// What was read so far, where it can be used again.
   DenseMap<StringAttr, jit::Value *> reached;
+  DenseMap<Attribute, jit::Value *> pool;
   /// Slots that are read before all else, once.
   DenseSet<StringAttr> readAtTop;
 };
@@ -969,6 +971,34 @@ LogicalResult BodyExporter::exportConstruct(Operation *op) {
   return success();
 }
 
+/// Whether libtorch makes one of two such constants when it loads a file.
+static bool isPooled(Attribute value) {
+  auto number = dyn_cast<FloatAttr>(value);
+  return !isa<EnumAttr, ObjectAttr>(value) &&
+         !(number && number.getValue().isNaN());
+}
+
+LogicalResult BodyExporter::exportConstant(ConstantOp constant) {
+  // The first of equal constants gives its line to all: a file must not change
+  // when it is loaded and written again.
+  jit::Value *&pooled = pool[constant.getValue()];
+  if (pooled && isPooled(constant.getValue())) {
+    values[constant.getResult()] = pooled;
+    return success();
+  }
+  FailureOr<c10::IValue> value =
+      exporter.makeValue(constant.getValue(), constant);
+  if (failed(value))
+    return failure();
+  // At the top, where all blocks see it.
+  jit::WithInsertPoint guard(*graph->nodes().begin());
+  pooled = graph->insertConstant(*value);
+  if (auto range = makeSourceRange(constant.getLoc()))
+    pooled->node()->setSourceRange(*range);
+  bind(constant, {pooled});
+  return success();
+}
+
 LogicalResult BodyExporter::exportOperator(OperatorOp op) {
   jit::Node *node =
       graph->create(c10::Symbol::fromQualString(op.getName().str()),
@@ -1098,17 +1128,7 @@ LogicalResult BodyExporter::exportOp(Operation *op) {
                op);
         return success();
       })
-      .Case([&](ConstantOp constant) -> LogicalResult {
-        FailureOr<c10::IValue> value =
-            exporter.makeValue(constant.getValue(), op);
-        if (failed(value))
-          return failure();
-        jit::Value *made = graph->insertConstant(*value);
-        if (auto range = makeSourceRange(op->getLoc()))
-          made->node()->setSourceRange(*range);
-        bind(op, {made});
-        return success();
-      })
+      .Case([&](ConstantOp constant) { return exportConstant(constant); })
       .Case([&](CallOp call) {
         auto callee = exporter.symbols.lookup<MethodOp>(call.getCallee());
         return exportCall(op, callee, call.getArguments());
@@ -1223,10 +1243,9 @@ LogicalResult Exporter::write(raw_ostream &os) {
 }
 
 LogicalResult Exporter::run(raw_ostream &os) {
-  if (!lookupInstance(symbols, FQATDialect::kRootName))
-    return model.emitError() << "the model has no root instance";
-  if (failed(readTypedefs()) || failed(makeClasses()) || failed(findNeeds()) ||
-      failed(makeFunctions()) || failed(makeMethods()))
+  if (failed(checkModel(model)) || failed(readTypedefs()) ||
+      failed(makeClasses()) || failed(findNeeds()) || failed(makeFunctions()) ||
+      failed(makeMethods()))
     return failure();
   return write(os);
 }

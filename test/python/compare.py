@@ -1,6 +1,7 @@
 """Comparing two TorchScript files: what they hold, what they compute, and how they are written."""
 
 import io
+import pickle
 import struct
 import zipfile
 from pathlib import Path
@@ -22,8 +23,6 @@ def saved_again(path: Path) -> dict[str, bytes]:
 
 def source_lines(record: bytes) -> list:
     """What a record of source lines says: position in the code, text, file, line, range."""
-    import pickle
-
     _, texts, entries = pickle.loads(record)
     return [
         (position, [texts[i] for i in lines], texts[file], first, begin, end)

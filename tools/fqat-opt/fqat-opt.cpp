@@ -11,6 +11,7 @@
 #include "fqat/IR/Paths.h"
 #include "fqat/Pipeline/Pipeline.h"
 #include "fqat/Support/Locations.h"
+#include "fqat/Support/Model.h"
 #include "fqat/TorchScript/Export.h"
 #include "fqat/TorchScript/Import.h"
 
@@ -159,7 +160,11 @@ OwningOpRef<mlir::ModuleOp> Driver::read(const std::string &input) {
     }
     auto sources = std::make_shared<llvm::SourceMgr>();
     sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
-    return parseSourceFile<mlir::ModuleOp>(sources, ParserConfig(&context));
+    auto model =
+        parseSourceFile<mlir::ModuleOp>(sources, ParserConfig(&context));
+    if (!model || failed(fqat::checkModel(*model)))
+      return nullptr;
+    return model;
   }
   return fqat::importTorchScript(input, &context, options.pipeline.nopName);
 }

@@ -13,6 +13,10 @@
 
 namespace fqat {
 
+/// Emits an error if `model` is no model: if it lacks a root instance, or holds
+/// something else than the dialect's own parts.
+llvm::LogicalResult checkModel(mlir::ModuleOp model);
+
 /// The model's entry: the root's `forward`, or null.
 MethodOp getEntry(mlir::SymbolTable &symbols);
 
