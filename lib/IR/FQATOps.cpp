@@ -12,6 +12,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/Interfaces/FunctionImplementation.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -381,6 +382,17 @@ Type ConstantOp::getValueType(Attribute value) {
         return {};
     }
     return TupleType::get(context, types);
+  }
+  if (auto list = dyn_cast<ListAttr>(value)) {
+    // The file says what it is a list of.
+    Type element = llvm::StringSwitch<Type>(list.getTypeTag())
+                       .Case("List[int]", IntType::get(context))
+                       .Case("List[float]", FloatType::get(context))
+                       .Case("List[bool]", BoolType::get(context))
+                       .Case("List[str]", StrType::get(context))
+                       .Case("List[Tensor]", TensorType::get(context))
+                       .Default(Type());
+    return element ? ListType::get(element) : Type();
   }
   // Quantised and sparse tensors.
   if (auto build = dyn_cast<BuildAttr>(value);

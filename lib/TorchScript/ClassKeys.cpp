@@ -117,6 +117,7 @@ std::string ClassKeys::makeKey(ModuleOp instance) {
     addText(method.getMethodName(), key);
     addPointer(method.getFunctionType().getAsOpaquePointer(), key);
     addPointer(method.getArgAttrsAttr().getAsOpaquePointer(), key);
+    addPointer(method.getSelfNameAttr().getAsOpaquePointer(), key);
     addRegion(method.getBody(), method.getInstance(), numbers, key);
   }
   return key;

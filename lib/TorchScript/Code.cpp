@@ -347,13 +347,15 @@ void CodePrinter::print(const c10::NamedTypePtr &type) {
 std::vector<CodeFile> CodePrinter::takeFiles() {
   std::vector<CodeFile> result;
   DebugRecordWriter debug;
+  // A model that came without lines goes without.
+  bool hasLines = llvm::any_of(files, [](const auto &file) {
+    return llvm::any_of(file.second.ranges(),
+                        [](const jit::TaggedRange &tagged) {
+                          return tagged.range.source() != nullptr;
+                        });
+  });
   for (auto &[qualifier, printer] : files) {
     version = std::max(version, printer.minVersion());
-    // A file that came without lines goes without.
-    bool hasLines =
-        llvm::any_of(printer.ranges(), [](const jit::TaggedRange &tagged) {
-          return tagged.range.source() != nullptr;
-        });
     result.push_back({qualifier, printer.str(),
                       hasLines ? debug.write(printer.ranges()) : ""});
   }

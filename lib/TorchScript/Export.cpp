@@ -332,6 +332,11 @@ LogicalResult Exporter::declareMembers(ModuleOp instance,
   for (auto slot : instance.getSlots().getAsRange<StringAttr>()) {
     std::string symbol = instance.getMemberSymbol(slot.getValue());
     if (lookupInstance(symbols, symbol)) {
+      if (instance.getStateAttr())
+        return instance.emitError()
+               << "'" << displayPath(instance.getSymName())
+               << "' restores itself with __setstate__, so that no module '"
+               << slot.getValue() << "' can be put into it";
       type.addAttribute(slot.str(), getSymbolType(StringAttr::get(
                                         model.getContext(), symbol)));
       continue;
@@ -686,7 +691,9 @@ LogicalResult BodyExporter::makeArgument(unsigned index) {
 
 LogicalResult BodyExporter::makeSignature() {
   // Names that the model has come first: what is threaded adapts.
-  argumentNames.insert("self");
+  std::string self =
+      method ? method.getSelfName().value_or("self").str() : "self";
+  argumentNames.insert(self);
   for (unsigned i = 0; i != function.getNumArguments(); ++i)
     if (auto name =
             function.getArgAttrOfType<StringAttr>(i, FQATDialect::kArgNameAttr))
@@ -698,8 +705,7 @@ LogicalResult BodyExporter::makeSignature() {
       arguments.emplace_back(name, type);
     };
     ModuleOp instance = lookupInstance(exporter.symbols, method.getInstance());
-    add(method.getInstanceAttr().getAttr(), "self",
-        exporter.getClass(instance));
+    add(method.getInstanceAttr().getAttr(), self, exporter.getClass(instance));
     for (StringAttr symbol : exporter.needs[method])
       add(symbol, makeArgumentName(unescapeName(splitPath(symbol).second)),
           exporter.getSymbolType(symbol));
@@ -873,8 +879,10 @@ void BodyExporter::exportGet(GetOp get) {
   // A pass may have left the read of what is no longer used here.
   if (instance && get.use_empty() && !isInReach(symbol))
     return;
-  bool isKnown =
-      exporter.needs[method].contains(symbol) || readAtTop.contains(symbol);
+  // An argument, `self` included, or what was read at the top.
+  bool isKnown = symbol == method.getInstance() ||
+                 exporter.needs[method].contains(symbol) ||
+                 readAtTop.contains(symbol);
   jit::Value *value = isKnown ? reach(symbol) : readAttribute(symbol);
   if (instance) {
     reached[symbol] = value;
@@ -1203,7 +1211,10 @@ LogicalResult Exporter::write(raw_ostream &os) {
         return printer.getName(getClass(instance));
       })))
     return failure();
-  // The code may not know the classes of what a slot of type Any holds.
+  // The code may not know the classes of what an attribute holds whose type is
+  // an interface or Any.
+  for (auto instance : model.getOps<ModuleOp>())
+    printer.print(getClass(instance));
   for (StringRef name : data.getGlobals())
     if (c10::TypePtr type = findType(name))
       printer.print(getNamedType(type));

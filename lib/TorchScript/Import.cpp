@@ -58,10 +58,6 @@ namespace {
 struct Ref {
   enum Kind { Instance, Slot } kind;
   StringAttr symbol;
-
-  bool operator==(const Ref &other) const {
-    return kind == other.kind && symbol == other.symbol;
-  }
 };
 
 /// A value of a graph: a value of the IR, several (a tuple that is kept apart),
@@ -113,7 +109,7 @@ public:
 
 private:
   // Values.
-  LogicalResult countUses(const PickleValue &root);
+  void countUses(const PickleValue &root);
   FailureOr<Attribute> convertValue(const PickleValue &value,
                                     Archive::Section section, EmitError error);
   FailureOr<Attribute> makeValue(const PickleValue &value,
@@ -641,21 +637,20 @@ LogicalResult Importer::importInstance(const Instance &instance,
   return success();
 }
 
-LogicalResult Importer::countUses(const PickleValue &root) {
+void Importer::countUses(const PickleValue &root) {
   SmallVector<const PickleValue *> worklist = {&root};
   while (!worklist.empty()) {
     const PickleValue *value = worklist.pop_back_val();
     if (useCounts[value]++ == 0)
       llvm::append_range(worklist, value->items);
   }
-  return success();
 }
 
 LogicalResult Importer::importObjects() {
   const PickleValue &root = archive.getRoot();
   if (!getModuleClass(root))
     return emitError(fileLoc) << "the archive's data.pkl holds no module";
-  (void)countUses(root);
+  countUses(root);
   // Depth first, in the order of the attributes; an explicit stack, for the
   // user decides how deep the tree is.
   struct Item {
@@ -1069,9 +1064,12 @@ LogicalResult Importer::importBody(const Job &job) {
   auto type = TypeAttr::get(builder.getFunctionType(argTypes, resultTypes));
   FunctionOpInterface function;
   if (job.instance) {
-    currentMethod = MethodOp::create(builder, loc, getString(job.symbol),
-                                     FlatSymbolRefAttr::get(job.instance), type,
-                                     ArrayAttr(), ArrayAttr());
+    currentMethod =
+        MethodOp::create(builder, loc, getString(job.symbol),
+                         FlatSymbolRefAttr::get(job.instance), type);
+    const std::string &self = schema.arguments()[0].name();
+    if (self != "self")
+      currentMethod.setSelfName(self);
     function = currentMethod;
   } else {
     function = FunctionOp::create(builder, loc, getString(job.symbol), type,
@@ -1264,6 +1262,7 @@ LogicalResult Importer::importCall(const jit::Node *node, StringAttr instance,
     bool isThreaded =
         binding.ref && binding.ref->kind == Ref::Slot &&
         binding.values.empty() && instance != currentInstance &&
+        hasTracedForm(*jit::toGraphFunction(function).graph()) &&
         numInstances.lookup(getInstance(instance).type.get()) == 1;
     if (isModule || isThreaded) {
       handed.push_back(binding.ref);

@@ -81,9 +81,10 @@ private:
   }
 
   PickleValue *make(PickleValue::Kind kind) {
-    pickle.values.push_back({kind});
-    depths[&pickle.values.back()] = 1;
-    return &pickle.values.back();
+    PickleValue &value = pickle.values.emplace_back();
+    value.kind = kind;
+    depths[&value] = 1;
+    return &value;
   }
   /// Appends an item; a pickle is read bottom up, so that the depth of what
   /// comes is known.

@@ -487,8 +487,7 @@ void InsertOutNop::makeForward(Hierarchy &hierarchy, StringRef instance) {
   forward = MethodOp::create(
       builder, loc, builder.getStringAttr(joinPath(instance, "forward")),
       FlatSymbolRefAttr::get(&getContext(), instance),
-      TypeAttr::get(builder.getFunctionType({tensor}, {tensor})),
-      /*arg_attrs=*/ArrayAttr(), /*res_attrs=*/ArrayAttr());
+      TypeAttr::get(builder.getFunctionType({tensor}, {tensor})));
   forward.setArgAttr(0, FQATDialect::kArgNameAttr, builder.getStringAttr("x"));
   Block *body = builder.createBlock(&forward.getBody());
   ReturnOp::create(builder, loc, body->addArgument(tensor, loc));

@@ -392,6 +392,51 @@ def interfaces():
 
 
 @model
+def interfaces_that_change():
+    class M(nn.Module):
+        layer: Layer
+
+        def __init__(me):
+            super().__init__()
+            me.layer = Twice()
+            me.other = Thrice()
+
+        def forward(me, x):
+            y = me.layer.forward(x)
+            me.layer = me.other
+            return y, me.layer.forward(x)
+
+    a, b = tensors(2)
+    return torch.jit.script(M()), a, b
+
+
+@model
+def frozen():
+    torch.manual_seed(0)
+    m = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    a, b = tensors(1, 3, 6, 6)
+    return torch.jit.freeze(torch.jit.script(m.eval())), a, b
+
+
+@model
+def traced_inside():
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            inner = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+            self.inner = torch.jit.trace(inner, torch.randn(3, 2))
+            self.n = 2
+
+        def forward(self, x):
+            for _ in range(self.n):
+                x = self.inner(x)
+            return x
+
+    a, b = tensors(3, 2)
+    return torch.jit.script(M()), a, b
+
+
+@model
 def attributes_that_change():
     class M(nn.Module):
         last: Optional[Tensor]

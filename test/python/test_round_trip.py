@@ -125,6 +125,37 @@ def test_traced_function(tool):
     assert_same_run(path, output)
 
 
+class ScriptedPart(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x, w, flag: bool = True):
+        if flag:
+            return self.linear(x) @ w
+        return x
+
+
+def test_scripted_part_of_a_traced_model_keeps_its_signature(tool):
+    """Its arguments are its author's, also where tracing hands it a parameter."""
+
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = torch.jit.script(ScriptedPart())
+            self.w = nn.Parameter(torch.randn(2, 2))
+            self.linear = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.linear(self.part(self.linear(x), self.w))
+
+    path = tool.trace(M(), torch.randn(3, 2))
+    output = round_trip(tool, path)
+    assert_same_run(path, output)
+    schemas = [str(torch.jit.load(str(p)).part.forward.schema) for p in (path, output)]
+    assert schemas[0] == schemas[1]
+
+
 def test_source_lines_survive(tool, traced):
     output = round_trip(tool, traced)
     graph = torch.jit.load(str(output)).graph

@@ -156,8 +156,9 @@ def FQAT_MethodOp : FQAT_Op<"method", [
     `self` is no argument: the instance is an attribute, and what a body needs
     of the model it names by symbol. The methods of the root are the model's
     interface: their signatures never change. Argument attribute `fqat.name`
-    holds the argument's name in TorchScript. Several results are a tuple in
-    TorchScript, no result is None.
+    holds the argument's name in TorchScript, `self_name` that of `self` if the
+    code gives it another. Several results are a tuple in TorchScript, no result
+    is None.
 
     ```mlir
     fqat.method @model.0.forward(%x: !fqat.tensor) -> !fqat.tensor
@@ -169,9 +170,17 @@ def FQAT_MethodOp : FQAT_Op<"method", [
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$instance,
                        TypeAttrOf<FunctionType>:$function_type,
+                       OptionalAttr<StrAttr>:$self_name,
                        OptionalAttr<DictArrayAttr>:$arg_attrs,
                        OptionalAttr<DictArrayAttr>:$res_attrs);
   let regions = (region SizedRegion<1>:$body);
+  let builders = [OpBuilder<
+      (ins "::mlir::StringAttr":$sym_name,
+           "::mlir::FlatSymbolRefAttr":$instance,
+           "::mlir::TypeAttr":$function_type),
+      [{ build($_builder, $_state, sym_name, instance, function_type,
+               /*self_name=*/nullptr, /*arg_attrs=*/nullptr,
+               /*res_attrs=*/nullptr); }]>];
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
   let extraClassDeclaration = [{

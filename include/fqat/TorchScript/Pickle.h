@@ -54,7 +54,7 @@ struct PickleValue {
     Persistent,
   };
 
-  Kind kind;
+  Kind kind = None;
   /// The value of an int or a bool.
   int64_t integer = 0;
   /// The value of a float, by its bits.
