@@ -160,7 +160,6 @@ private:
   SmallVector<Type> getResultTypes(const c10::FunctionSchema &schema,
                                    bool isSplit);
   LogicalResult importBody(const Job &job);
-  LogicalResult importBlock(const jit::Block &block);
   LogicalResult importNode(const jit::Node *node);
   LogicalResult importGetAttr(const jit::Node *node);
   LogicalResult importSetAttr(const jit::Node *node);

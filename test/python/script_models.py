@@ -349,6 +349,26 @@ def script_classes():
     return torch.jit.script(M()), (*a, 2), (*b, 4)
 
 
+@model
+def objects_as_attributes():
+    class M(nn.Module):
+        counter: Counter
+        anything: Any
+
+        def __init__(self):
+            super().__init__()
+            self.counter = Counter(2)
+            self.same = self.counter
+            self.anything = [1, 2]
+
+        def forward(self, x):
+            self.counter.add(1)
+            return x + self.counter.count, self.same.count
+
+    a, b = tensors(2)
+    return torch.jit.script(M()), a, b
+
+
 # Modules
 
 
