@@ -980,9 +980,12 @@ FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {
             << "' is not supported";
     return failure();
   }
+  // A constant without a line of its own stands where it is used.
   Location own = withResultNames(getLoc(node), node);
-  Value made = ConstantOp::create(
-      builder, getPosition(own) ? own : stripNames(loc), attr);
+  if (!getDebugRecord(own))
+    own = withNames(makeNodeLoc(context, getPosition(loc), currentInstance, {}),
+                    getNames(own));
+  Value made = ConstantOp::create(builder, own, attr);
   scopes.back()[node] = made;
   return made;
 }
