@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -239,6 +240,26 @@ def test_cuda_file_on_a_machine_without_cuda(tool):
     assert_same_model(original, back)
     fixed = tool.fix(path)
     assert locations(fixed) == {"cuda:0"}
+
+
+def test_payloads_of_float_attributes(tool):
+    """A NaN keeps its sign, its payload and its signalling bit."""
+
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.number = 1.2345678901
+
+        def forward(self, x):
+            return x * self.number
+
+    original = tool.folder / "model.pt"
+    torch.jit.script(M()).save(str(original))
+    old = b"G" + struct.pack(">d", 1.2345678901)
+    new = b"G" + bytes.fromhex("fff0000000000123")
+    assert old in records(original)["data.pkl"]
+    path = rewrite(original, lambda name, data: data.replace(old, new))
+    assert new in records(round_trip(tool, path))["data.pkl"]
 
 
 def test_own_state_is_carried_raw(tool):
