@@ -143,21 +143,33 @@ void MethodOp::getAsmBlockArgumentNames(Region &region,
       setNameFn(arg, name);
 }
 
-ParseResult MethodOp::parse(OpAsmParser &parser, OperationState &result) {
+template <typename OpTy>
+static ParseResult parseFunctionLike(OpAsmParser &parser,
+                                     OperationState &result) {
   auto buildFunctionType =
       [](Builder &builder, ArrayRef<Type> inputs, ArrayRef<Type> results,
          function_interface_impl::VariadicFlag,
          std::string &) { return builder.getFunctionType(inputs, results); };
   return function_interface_impl::parseFunctionOp(
       parser, result, /*allowVariadic=*/false,
-      getFunctionTypeAttrName(result.name), buildFunctionType,
-      getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
+      OpTy::getFunctionTypeAttrName(result.name), buildFunctionType,
+      OpTy::getArgAttrsAttrName(result.name),
+      OpTy::getResAttrsAttrName(result.name));
+}
+
+template <typename OpTy>
+static void printFunctionLike(OpTy op, OpAsmPrinter &printer) {
+  function_interface_impl::printFunctionOp(
+      printer, op, /*isVariadic=*/false, op.getFunctionTypeAttrName(),
+      op.getArgAttrsAttrName(), op.getResAttrsAttrName());
+}
+
+ParseResult MethodOp::parse(OpAsmParser &parser, OperationState &result) {
+  return parseFunctionLike<MethodOp>(parser, result);
 }
 
 void MethodOp::print(OpAsmPrinter &printer) {
-  function_interface_impl::printFunctionOp(
-      printer, *this, /*isVariadic=*/false, getFunctionTypeAttrName(),
-      getArgAttrsAttrName(), getResAttrsAttrName());
+  printFunctionLike(*this, printer);
 }
 
 LogicalResult MethodOp::verify() {
@@ -185,20 +197,11 @@ static bool areSubtypes(TypeRange from, TypeRange to) {
 }
 
 ParseResult FunctionOp::parse(OpAsmParser &parser, OperationState &result) {
-  auto buildFunctionType =
-      [](Builder &builder, ArrayRef<Type> inputs, ArrayRef<Type> results,
-         function_interface_impl::VariadicFlag,
-         std::string &) { return builder.getFunctionType(inputs, results); };
-  return function_interface_impl::parseFunctionOp(
-      parser, result, /*allowVariadic=*/false,
-      getFunctionTypeAttrName(result.name), buildFunctionType,
-      getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
+  return parseFunctionLike<FunctionOp>(parser, result);
 }
 
 void FunctionOp::print(OpAsmPrinter &printer) {
-  function_interface_impl::printFunctionOp(
-      printer, *this, /*isVariadic=*/false, getFunctionTypeAttrName(),
-      getArgAttrsAttrName(), getResAttrsAttrName());
+  printFunctionLike(*this, printer);
 }
 
 LogicalResult FunctionOp::verify() {

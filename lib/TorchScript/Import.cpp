@@ -34,7 +34,7 @@
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
-#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/SmallVectorExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -202,6 +202,11 @@ private:
     return StringAttr::get(context, text);
   }
   Type convert(const c10::TypePtr &type);
+  SmallVector<Type> convertResultTypes(const jit::Node *node) {
+    return llvm::map_to_vector(node->outputs(), [&](const jit::Value *output) {
+      return convert(output->type());
+    });
+  }
 
   MLIRContext *context;
   Archive &archive;
@@ -232,8 +237,8 @@ private:
   llvm::DenseSet<const jit::Function *> unsplittable;
   llvm::StringSet<> unsplittableNames;
   /// Types other than modules, in the order in which they were met.
-  llvm::SetVector<const c10::NamedType *> namedTypes;
   std::vector<c10::NamedTypePtr> keptTypes;
+  llvm::DenseSet<const c10::NamedType *> namedTypes;
 
   // Methods.
   std::deque<Job> jobs;
@@ -285,7 +290,7 @@ Type Importer::convert(const c10::TypePtr &type) {
     auto classType = current->cast<c10::ClassType>();
     bool isModule = classType && classType->is_module();
     if (named && !isModule && named->kind() != c10::TypeKind::FunctionType &&
-        namedTypes.insert(named.get()))
+        namedTypes.insert(named.get()).second)
       keptTypes.push_back(named);
   }
   return convertType(type, context);
@@ -1316,9 +1321,7 @@ LogicalResult Importer::importIf(const jit::Node *node) {
   FailureOr<Value> condition = use(node->input(), loc);
   if (failed(condition))
     return failure();
-  SmallVector<Type> types;
-  for (const jit::Value *output : node->outputs())
-    types.push_back(convert(output->type()));
+  SmallVector<Type> types = convertResultTypes(node);
   auto op = IfOp::create(builder, loc, types, *condition);
   if (failed(importArm(op.getThenRegion(), *node->blocks()[0], loc)) ||
       failed(importArm(op.getElseRegion(), *node->blocks()[1], loc)))
@@ -1332,9 +1335,7 @@ LogicalResult Importer::importLoop(const jit::Node *node) {
   SmallVector<Value> inputs;
   if (failed(useAll(node->inputs(), loc, inputs)))
     return failure();
-  SmallVector<Type> types;
-  for (const jit::Value *output : node->outputs())
-    types.push_back(convert(output->type()));
+  SmallVector<Type> types = convertResultTypes(node);
   auto op = LoopOp::create(builder, loc, types, inputs[0], inputs[1],
                            ArrayRef(inputs).drop_front(2));
   const jit::Block &block = *node->blocks()[0];
@@ -1367,9 +1368,7 @@ LogicalResult Importer::importUnpack(const jit::Node *node) {
   FailureOr<Value> input = use(node->input(), loc);
   if (failed(input))
     return failure();
-  SmallVector<Type> types;
-  for (const jit::Value *output : node->outputs())
-    types.push_back(convert(output->type()));
+  SmallVector<Type> types = convertResultTypes(node);
   bind(node, UnpackOp::create(builder, loc, types, *input).getElements());
   return success();
 }
@@ -1533,9 +1532,7 @@ LogicalResult Importer::importOperator(const jit::Node *node) {
   SmallVector<Value> operands;
   if (failed(useAll(node->inputs(), loc, operands)))
     return failure();
-  SmallVector<Type> types;
-  for (const jit::Value *output : node->outputs())
-    types.push_back(convert(output->type()));
+  SmallVector<Type> types = convertResultTypes(node);
   const c10::FunctionSchema *schema = node->maybeSchema();
   StringAttr overload;
   if (schema && !schema->overload_name().empty())
@@ -1674,7 +1671,7 @@ LogicalResult Importer::importTypedefs() {
     std::vector<c10::NamedTypePtr> dependencies;
     CodeFile code = printType(type, constants, dependencies);
     for (const c10::NamedTypePtr &dependency : dependencies)
-      if (namedTypes.insert(dependency.get()))
+      if (namedTypes.insert(dependency.get()).second)
         keptTypes.push_back(dependency);
     definitions.push_back(TypedefOp::create(
         builder, fileLoc, getString(name), getString(code.text),
