@@ -7,15 +7,18 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Analysis/Trace.h"
-#include "fqat/Analysis/CallTree.h"
+#include "Folding.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/Model.h"
 
+#include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Support/GlobPattern.h"
 
-#include <map>
+#include <algorithm>
 
 using namespace mlir;
 
@@ -96,8 +99,20 @@ bool MemoryRegion::mayOverlap(const MemoryRegion &other) const {
 
 void AbstractValue::collectLeaves(SmallVectorImpl<Leaf> &result) const {
   llvm::append_range(result, leaves);
-  for (const AbstractValue &element : elements)
-    element.collectLeaves(result);
+  if (!aggregate)
+    return;
+  // A list can hold itself.
+  SmallPtrSet<const Aggregate *, 4> seen = {aggregate.get()};
+  auto collect = [&](auto &self, const Aggregate &outer) -> void {
+    for (const AbstractValue &element : outer.elements) {
+      llvm::append_range(result, element.leaves);
+      if (element.aggregate && seen.insert(element.aggregate.get()).second) {
+        self(self, *element.aggregate);
+        seen.erase(element.aggregate.get());
+      }
+    }
+  };
+  collect(collect, *aggregate);
 }
 
 SmallVector<unsigned, 2> Read::getEvents() const {
@@ -122,7 +137,8 @@ bool readsMetadataOnly(OperatorOp op) {
       "aten::numel",        "aten::stride",
       "prim::is_cuda",      "prim::is_nested",
       "prim::is_quantized", "prim::requires_grad",
-      "aten::is_complex",   "aten::is_floating_point"};
+      "aten::is_complex",   "aten::is_floating_point",
+      "aten::__is__",       "aten::__isnot__"};
   return names.contains(op.getName());
 }
 
@@ -134,6 +150,19 @@ static bool splitsTensor(StringRef name) {
       "aten::unsafe_split", "aten::hsplit",       "aten::vsplit",
       "aten::dsplit"};
   return names.contains(name);
+}
+
+bool handsOn(StringRef name) {
+  return name == "prim::unchecked_cast" || name == "aten::_unwrap_optional" ||
+         name == "aten::wait";
+}
+
+bool readsContainer(OperatorOp op) {
+  static const llvm::StringSet<> names = {
+      "aten::__getitem__", "aten::get",  "aten::pop",   "aten::list",
+      "aten::copy",        "aten::add",  "aten::slice", "aten::values",
+      "aten::items",       "aten::add_", "aten::append"};
+  return names.contains(op.getName());
 }
 
 static bool holdsTensor(Type type) {
@@ -150,12 +179,72 @@ static bool holdsTensor(Type type) {
   return false;
 }
 
+/// Whether a value of this type can be None.
+static bool mayBeNone(Type type) {
+  return isa<OptionalType, NoneType, AnyValueType, ObjectType>(type);
+}
+
+/// Whether an arm ends by raising: nothing of it is seen afterwards.
+static bool raises(Block &body) {
+  return llvm::any_of(body, [](Operation &op) {
+    auto oper = dyn_cast<OperatorOp>(op);
+    return oper && oper.getName() == "prim::RaiseException";
+  });
+}
+
+static bool isScalar(Attribute value) {
+  return isa_and_nonnull<IntegerAttr, FloatAttr, StringAttr, UnitAttr>(value);
+}
+
+static void addLeaf(AbstractValue &value, const Leaf &leaf) {
+  for (const Leaf &known : value.leaves)
+    if (known.isSameTensor(leaf) && known.isTensor == leaf.isTensor &&
+        known.region.allocation == leaf.region.allocation &&
+        known.region.parts == leaf.region.parts)
+      return;
+  value.leaves.push_back(leaf);
+}
+
+/// Either of two values.
+static AbstractValue join(const AbstractValue &a, const AbstractValue &b) {
+  if (a.isUninitialized)
+    return b;
+  if (b.isUninitialized)
+    return a;
+  AbstractValue result;
+  result.isNotNone = a.isNotNone && b.isNotNone;
+  if (a.constant == b.constant)
+    result.constant = a.constant;
+  if (a.aggregate == b.aggregate) {
+    result.aggregate = a.aggregate;
+  } else if (a.aggregate && b.aggregate && a.aggregate->isExact &&
+             b.aggregate->isExact &&
+             a.aggregate->elements.size() == b.aggregate->elements.size() &&
+             a.aggregate->keys == b.aggregate->keys) {
+    result.aggregate = std::make_shared<Aggregate>(*a.aggregate);
+    for (auto [element, other] :
+         llvm::zip(result.aggregate->elements, b.aggregate->elements))
+      element = join(element, other);
+  }
+  result.leaves = a.leaves;
+  for (const Leaf &leaf : b.leaves)
+    addLeaf(result, leaf);
+  if (!result.aggregate) {
+    SmallVector<Leaf> leaves;
+    for (const AbstractValue *value : {&a, &b})
+      if (value->aggregate)
+        value->collectLeaves(leaves);
+    for (const Leaf &leaf : leaves)
+      addLeaf(result, leaf);
+  }
+  return result;
+}
+
 /// Runs the model symbolically. Calls are followed with an explicit stack.
 class TraceBuilder {
 public:
   TraceBuilder(mlir::ModuleOp model, SymbolTable &symbols,
-               const AnchorSet &anchors)
-      : model(model), symbols(symbols), anchors(anchors) {}
+               const AnchorSet &anchors);
 
   FailureOr<Trace> run();
 
@@ -165,20 +254,69 @@ private:
     unsigned frame;
     Block::iterator next, end;
   };
+  /// An `fqat.if`, `fqat.loop` or `fqat.fork` that is being run.
+  struct RegionRun {
+    Operation *op;
+    unsigned begin;
+    /// Of an if: the arms still to run, last one first.
+    SmallVector<Block *, 2> arms;
+    /// Of a loop: the rounds run, how many are to be, and whether all are known
+    /// to happen.
+    uint64_t round = 0, rounds = 0;
+    bool isSure = true;
+    SmallVector<unsigned, 1> deciders;
+    /// Of an if: what the arms so far yield. Of a loop: what it carries.
+    std::vector<AbstractValue> results;
+    bool hasResults = false;
+  };
 
   AbstractValue makeExternal(Type type, bool isNumber);
+  /// A number that is not known.
+  AbstractValue makeNumber() {
+    return makeExternal(IntType::get(model.getContext()), /*isNumber=*/true);
+  }
   AbstractValue makeTensorOf(TensorAttr tensor, Attribute identity);
-  AbstractValue &get(Value value) { return trace.values[{current, value}]; }
+  AbstractValue makeScalar(Attribute constant);
+  AbstractValue makeAggregate(std::vector<AbstractValue> elements);
+  AbstractValue &get(Value value) {
+    return trace.values[{trace.getFrameOf(current, value), value}];
+  }
   void set(Value value, AbstractValue held) {
+    held.isNotNone |= !mayBeNone(value.getType());
     trace.values[{current, value}] = std::move(held);
   }
-  LogicalResult enter(MethodOp method, CallOp call, unsigned parent);
+  Attribute getConstant(Value value) { return get(value).constant; }
+  /// The element of a list, tuple or dict; `key` is null where it is not known
+  /// which.
+  AbstractValue getElement(const AbstractValue &value, Attribute key,
+                           Type type);
+
+  unsigned enter(Block &body, Operation *op);
   void leave();
-  void visit(Operation *op);
-  void visitOperator(OperatorOp op);
+  LogicalResult enterCallee(Operation *call, Operation *callee, Block &body,
+                            ValueRange arguments);
+  void startIf(IfOp op);
+  void startLoop(LoopOp op);
+  void startFork(ForkOp op);
+  void runArm(RegionRun &run);
+  void runRound(RegionRun &run);
+  void finish(RegionRun run);
+  void addDeciders(Value condition, SmallVectorImpl<unsigned> &deciders);
+
+  LogicalResult visit(Operation *op);
+  LogicalResult visitOperator(OperatorOp op);
+  /// Runs an operator on a list or dict; false if it is none that is known.
+  bool visitContainer(OperatorOp op);
+  bool visitConstant(OperatorOp op);
+  bool isSwitchedOff(OperatorOp op);
   void visitNop(OutNopOp op);
   void visitUnpack(UnpackOp op);
+  void visitGet(GetOp op);
+  void visitSet(SetOp op);
   void addReads(Event &event, Operation *op);
+  unsigned addEvent(Event event);
+  /// Notes that an op reads or changes an object that something changes.
+  void touch(Operation *op, unsigned allocation, bool writes);
   MemoryRegion newAllocation() { return {nextAllocation++, {}}; }
 
   mlir::ModuleOp model;
@@ -186,13 +324,35 @@ private:
   const AnchorSet &anchors;
   Trace trace;
   SmallVector<Activation> stack;
+  SmallVector<RegionRun> runs;
   unsigned current = 0;
   unsigned nextAllocation = 0;
   unsigned nextExternal = 0;
   /// The allocation of each storage, and the leaf of each slot.
   DenseMap<Attribute, unsigned> storages;
   DenseMap<Attribute, AbstractValue> slots;
+  /// The slots that some method writes, what they hold, and their allocations.
+  DenseMap<Attribute, AbstractValue> writtenSlots;
+  DenseMap<Attribute, unsigned> slotAllocations;
+  /// The leaves of elements of what comes from outside.
+  DenseMap<std::pair<unsigned, Attribute>, unsigned> externalElements;
+  /// Whether any op changes a list or dict.
+  bool changesLists = false;
 };
+
+TraceBuilder::TraceBuilder(mlir::ModuleOp model, SymbolTable &symbols,
+                           const AnchorSet &anchors)
+    : model(model), symbols(symbols), anchors(anchors) {
+  model.walk([&](Operation *op) {
+    if (auto set = dyn_cast<SetOp>(op))
+      writtenSlots[set.getSlotAttr()];
+    auto oper = dyn_cast<OperatorOp>(op);
+    if (!oper || !oper.hasWrites())
+      return;
+    for (int64_t index : oper.getWritesAttr().asArrayRef())
+      changesLists |= isa<ListType, DictType>(oper.getOperand(index).getType());
+  });
+}
 
 AbstractValue TraceBuilder::makeExternal(Type type, bool isNumber) {
   AbstractValue value;
@@ -201,7 +361,9 @@ AbstractValue TraceBuilder::makeExternal(Type type, bool isNumber) {
   leaf.isTensor = holdsTensor(type);
   leaf.isNumber = isNumber;
   leaf.region = newAllocation();
+  trace.externalAllocations.insert(leaf.region.allocation);
   value.leaves.push_back(leaf);
+  value.isNotNone = !mayBeNone(type);
   return value;
 }
 
@@ -216,39 +378,121 @@ AbstractValue TraceBuilder::makeTensorOf(TensorAttr tensor,
   auto [it, isNew] = storages.try_emplace(tensor.getStorage(), nextAllocation);
   nextAllocation += isNew;
   leaf.region.allocation = it->second;
+  trace.externalAllocations.insert(it->second);
+  if (auto slot = dyn_cast<FlatSymbolRefAttr>(identity))
+    trace.slotsOf.try_emplace(it->second, slot.getAttr());
   known.leaves.push_back(leaf);
+  known.isNotNone = true;
   return known;
 }
 
-LogicalResult TraceBuilder::enter(MethodOp method, CallOp call,
-                                  unsigned parent) {
-  for (const Activation &active : stack)
-    if (trace.frames[active.frame].method == method)
-      return method.emitError()
-             << "'" << method.getSymName() << "' calls itself";
-  if (failed(checkStraightLine(method)))
-    return failure();
+AbstractValue TraceBuilder::makeScalar(Attribute constant) {
+  AbstractValue value = makeNumber();
+  value.constant = constant;
+  value.isNotNone = !isa<UnitAttr>(constant);
+  return value;
+}
+
+AbstractValue TraceBuilder::makeAggregate(std::vector<AbstractValue> elements) {
+  AbstractValue value;
+  value.aggregate = std::make_shared<Aggregate>();
+  value.aggregate->elements = std::move(elements);
+  value.aggregate->allocation = nextAllocation++;
+  value.aggregate->guard = trace.frames[current].guard;
+  value.isNotNone = true;
+  return value;
+}
+
+AbstractValue TraceBuilder::getElement(const AbstractValue &value,
+                                       Attribute key, Type type) {
+  auto index = dyn_cast_or_null<IntegerAttr>(key);
+  AbstractValue result;
+  if (value.aggregate) {
+    const Aggregate &aggregate = *value.aggregate;
+    size_t size = aggregate.elements.size();
+    if (aggregate.isExact && aggregate.keys.empty() && index) {
+      int64_t i =
+          index.getInt() < 0 ? index.getInt() + int64_t(size) : index.getInt();
+      if (i >= 0 && size_t(i) < size)
+        return aggregate.elements[i];
+    }
+    if (aggregate.isExact && key)
+      for (auto [known, element] :
+           llvm::zip(aggregate.keys, aggregate.elements))
+        if (known == key)
+          return element;
+    result.isUninitialized = true;
+    for (const AbstractValue &element : aggregate.elements)
+      result = join(result, element);
+    if (result.isUninitialized)
+      return makeExternal(type, /*isNumber=*/false);
+    return result;
+  }
+  // The results of one op that come as a list: each is a tensor of its own.
+  for (Leaf leaf : value.leaves) {
+    leaf.isTensor = holdsTensor(type);
+    if (leaf.event == Leaf::None) {
+      auto [it, isNew] = externalElements.try_emplace(
+          {leaf.index, key ? key : UnitAttr::get(model.getContext())},
+          nextExternal);
+      nextExternal += isNew;
+      leaf.index = it->second;
+    } else if (index) {
+      auto oper = dyn_cast<OperatorOp>(trace.events[leaf.event].op);
+      if (oper && splitsTensor(oper.getName()) && index.getInt() >= 0)
+        leaf.region.parts.push_back({leaf.event, unsigned(index.getInt())});
+      leaf.index += index.getInt();
+    }
+    addLeaf(result, leaf);
+  }
+  result.isNotNone = !mayBeNone(type);
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Frames
+//===----------------------------------------------------------------------===//
+
+/// Opens a frame in the current one. The caller gives its arguments values.
+unsigned TraceBuilder::enter(Block &body, Operation *op) {
   unsigned frame = trace.frames.size();
   Frame made;
-  made.method = method;
-  made.call = call;
-  made.parent = parent;
+  made.body = &body;
+  made.op = op;
   made.begin = trace.events.size();
-  trace.frames.push_back(made);
-  trace.methodFrames[method].push_back(frame);
-  for (BlockArgument argument : method.getArguments()) {
-    AbstractValue held;
-    if (call)
-      held =
-          trace.values[{parent, call.getArguments()[argument.getArgNumber()]}];
-    else
-      held = makeExternal(argument.getType(), !holdsTensor(argument.getType()));
+  if (op) {
+    const Frame &outer = trace.frames[current];
+    made.parent = current;
+    made.method = outer.method;
+    made.guard = outer.guard;
+    made.deciders = outer.deciders;
+    made.isInFunction = outer.isInFunction;
+    trace.innerFrames[{current, op}].push_back(frame);
+  }
+  trace.frames.push_back(std::move(made));
+  trace.bodyFrames[&body].push_back(frame);
+  stack.push_back({frame, body.begin(), body.end()});
+  return frame;
+}
+
+LogicalResult TraceBuilder::enterCallee(Operation *call, Operation *callee,
+                                        Block &body, ValueRange arguments) {
+  for (const Activation &active : stack)
+    if (trace.frames[active.frame].body == &body)
+      return (call ? call : callee)->emitError()
+             << "'" << SymbolTable::getSymbolName(callee).getValue()
+             << "' calls itself";
+  unsigned frame = enter(body, call);
+  if (auto method = dyn_cast<MethodOp>(callee))
+    trace.frames[frame].method = method;
+  else
+    trace.frames[frame].isInFunction = true;
+  for (BlockArgument argument : body.getArguments()) {
+    AbstractValue held = call ? get(arguments[argument.getArgNumber()])
+                              : makeExternal(argument.getType(),
+                                             !holdsTensor(argument.getType()));
     trace.values[{frame, argument}] = std::move(held);
   }
-  if (call)
-    trace.callees[{parent, call}] = frame;
-  Block &body = method.getBody().front();
-  stack.push_back({frame, body.begin(), body.end()});
   current = frame;
   return success();
 }
@@ -257,118 +501,545 @@ void TraceBuilder::leave() {
   unsigned frame = stack.pop_back_val().frame;
   Frame &done = trace.frames[frame];
   done.end = trace.events.size();
-  if (!done.call)
+  if (!done.op)
     return;
-  auto ret = cast<ReturnOp>(done.method.getBody().front().getTerminator());
-  for (auto [result, operand] :
-       llvm::zip(done.call.getResults(), ret.getOperands())) {
-    AbstractValue held = trace.values[{frame, operand}];
-    trace.values[{done.parent, result}] = std::move(held);
-  }
-  trace.spans[{done.parent, done.call}] = {done.begin, done.end};
+  Operation *op = done.op;
+  SmallVector<AbstractValue> handed;
+  for (Value operand : done.body->getTerminator()->getOperands())
+    handed.push_back(get(operand));
+  bool isLost = isa<IfOp>(op) && raises(*done.body);
+  unsigned begin = done.begin;
   current = done.parent;
-}
-
-Read Trace::read(const Leaf &leaf, unsigned operand, unsigned before) const {
-  Read result;
-  result.operand = operand;
-  result.leaf = leaf;
-  auto it = writes.find(leaf.region.allocation);
-  if (it == writes.end() || !leaf.isTensor)
-    return result;
-  for (const Write &write : it->second) {
-    if (write.event >= before ||
-        (leaf.event != Leaf::None && write.event <= leaf.event) ||
-        !write.region.mayOverlap(leaf.region))
-      continue;
-    // An in-place op on this very tensor gives it another name.
-    if (write.target && write.target->isSameTensor(result.leaf)) {
-      result.leaf.event = write.event;
-      result.leaf.index = 0;
-      result.writers.clear();
-      continue;
-    }
-    if (result.leaf.event != write.event)
-      result.writers.push_back(write.event);
+  if (isa<CallOp, CallFunctionOp>(op)) {
+    for (auto [result, held] : llvm::zip(op->getResults(), handed))
+      set(result, std::move(held));
+    trace.spans[{current, op}] = {begin, trace.events.size()};
+    return;
   }
-  return result;
+
+  RegionRun run = runs.pop_back_val();
+  if (isa<IfOp>(op)) {
+    if (!isLost && !run.hasResults) {
+      run.results.assign(handed.begin(), handed.end());
+      run.hasResults = true;
+    } else if (!isLost) {
+      for (auto [held, other] : llvm::zip(run.results, handed))
+        held = join(held, other);
+    }
+    if (!run.arms.empty())
+      return runArm(runs.emplace_back(std::move(run)));
+    return finish(std::move(run));
+  }
+  if (isa<ForkOp>(op)) {
+    run.results.push_back(handed.size() == 1
+                              ? handed.front()
+                              : makeAggregate({handed.begin(), handed.end()}));
+    run.hasResults = true;
+    return finish(std::move(run));
+  }
+  // A round of a loop: the first value says whether to go on.
+  ++run.round;
+  Attribute goesOn = handed.front().constant;
+  for (auto [held, next] : llvm::zip(run.results, llvm::drop_begin(handed)))
+    held = run.isSure ? next : join(held, next);
+  auto flag = dyn_cast_or_null<BoolAttr>(goesOn);
+  if (!flag) {
+    run.isSure = false;
+    for (const Leaf &leaf : handed.front().leaves)
+      if (leaf.event != Leaf::None &&
+          !llvm::is_contained(run.deciders, leaf.event))
+        run.deciders.push_back(leaf.event);
+    // Two rounds show what one hands to the next.
+    run.rounds = std::min<uint64_t>(run.rounds, 2);
+  }
+  if ((flag && !flag.getValue()) || run.round >= run.rounds)
+    return finish(std::move(run));
+  runRound(runs.emplace_back(std::move(run)));
 }
 
-Read Trace::readAfter(const Leaf &leaf, unsigned at) const {
-  return read(leaf, 0, at + 1);
+void TraceBuilder::addDeciders(Value condition,
+                               SmallVectorImpl<unsigned> &deciders) {
+  SmallVector<Leaf> leaves;
+  get(condition).collectLeaves(leaves);
+  for (const Leaf &leaf : leaves)
+    if (leaf.event != Leaf::None && !llvm::is_contained(deciders, leaf.event))
+      deciders.push_back(leaf.event);
 }
+
+void TraceBuilder::startIf(IfOp op) {
+  RegionRun run;
+  run.op = op;
+  run.begin = trace.events.size();
+  Block *thenArm = &op.getThenRegion().front();
+  Block *elseArm = &op.getElseRegion().front();
+  if (auto flag = dyn_cast_or_null<BoolAttr>(getConstant(op.getCondition()))) {
+    run.arms.push_back(flag.getValue() ? thenArm : elseArm);
+  } else {
+    run.isSure = false;
+    run.arms = {elseArm, thenArm};
+    addDeciders(op.getCondition(), run.deciders);
+  }
+  runArm(runs.emplace_back(std::move(run)));
+}
+
+void TraceBuilder::runArm(RegionRun &run) {
+  Block *arm = run.arms.pop_back_val();
+  auto op = cast<IfOp>(run.op);
+  Block *other = arm == &op.getThenRegion().front()
+                     ? &op.getElseRegion().front()
+                     : &op.getThenRegion().front();
+  unsigned frame = enter(*arm, op);
+  // Beside an arm that raises, the other one always runs.
+  if (!run.isSure && (raises(*arm) || !raises(*other)))
+    trace.frames[frame].guard = frame;
+  llvm::append_range(trace.frames[frame].deciders, run.deciders);
+  current = frame;
+}
+
+/// How many rounds of a loop are followed one by one.
+static constexpr uint64_t maxRounds = 64;
+
+void TraceBuilder::startLoop(LoopOp op) {
+  RegionRun run;
+  run.op = op;
+  run.begin = trace.events.size();
+  auto trips = dyn_cast_or_null<IntegerAttr>(getConstant(op.getMaxTripCount()));
+  auto flag = dyn_cast_or_null<BoolAttr>(getConstant(op.getCondition()));
+  run.isSure = trips && flag;
+  run.rounds = 2;
+  if (trips && trips.getInt() <= int64_t(maxRounds))
+    run.rounds = std::max<int64_t>(trips.getInt(), 0);
+  else if (trips && trips.getInt() == INT64_MAX && flag)
+    run.rounds = maxRounds; // A while loop: its condition ends it.
+  if (flag && !flag.getValue())
+    run.rounds = 0;
+  if (!run.isSure) {
+    run.rounds = std::min<uint64_t>(run.rounds, 2);
+    addDeciders(op.getMaxTripCount(), run.deciders);
+    addDeciders(op.getCondition(), run.deciders);
+  }
+  for (Value init : op.getInits())
+    run.results.push_back(get(init));
+  if (run.rounds == 0)
+    return finish(std::move(run));
+  runRound(runs.emplace_back(std::move(run)));
+}
+
+void TraceBuilder::runRound(RegionRun &run) {
+  auto op = cast<LoopOp>(run.op);
+  Block &body = op.getBody().front();
+  unsigned frame = enter(body, op);
+  if (!run.isSure)
+    trace.frames[frame].guard = frame;
+  llvm::append_range(trace.frames[frame].deciders, run.deciders);
+  AbstractValue counter = makeExternal(body.getArgument(0).getType(), true);
+  if (run.isSure)
+    counter = makeScalar(
+        IntegerAttr::get(IntegerType::get(model.getContext(), 64), run.round));
+  trace.values[{frame, body.getArgument(0)}] = std::move(counter);
+  for (auto [argument, held] :
+       llvm::zip(body.getArguments().drop_front(), run.results))
+    trace.values[{frame, argument}] = held;
+  current = frame;
+}
+
+void TraceBuilder::startFork(ForkOp op) {
+  RegionRun run;
+  run.op = op;
+  run.begin = trace.events.size();
+  runs.push_back(std::move(run));
+  current = enter(op.getBody().front(), op);
+}
+
+void TraceBuilder::finish(RegionRun run) {
+  for (auto [i, result] : llvm::enumerate(run.op->getResults()))
+    set(result, i < run.results.size() ? std::move(run.results[i])
+                                       : makeExternal(result.getType(), false));
+  trace.spans[{current, run.op}] = {run.begin, trace.events.size()};
+}
+
+//===----------------------------------------------------------------------===//
+// Events
+//===----------------------------------------------------------------------===//
 
 void TraceBuilder::addReads(Event &event, Operation *op) {
   unsigned now = trace.events.size();
   for (OpOperand &operand : op->getOpOperands()) {
+    const AbstractValue &held = get(operand.get());
     SmallVector<Leaf> leaves;
-    get(operand.get()).collectLeaves(leaves);
+    held.collectLeaves(leaves);
     for (const Leaf &leaf : leaves)
-      event.reads.push_back(trace.read(leaf, operand.getOperandNumber(), now));
+      event.reads.push_back(
+          trace.read(leaf, operand.getOperandNumber(), now, current));
+    if (changesLists && held.aggregate)
+      event.touches.push_back({held.aggregate->allocation, {}});
   }
+}
+
+unsigned TraceBuilder::addEvent(Event event) {
+  event.frame = current;
+  trace.events.push_back(std::move(event));
+  return trace.events.size() - 1;
+}
+
+void TraceBuilder::touch(Operation *op, unsigned allocation, bool writes) {
+  Event event;
+  event.kind = Event::Effect;
+  event.op = op;
+  if (writes)
+    event.writes.push_back({allocation, {}});
+  else
+    event.touches.push_back({allocation, {}});
+  addEvent(std::move(event));
 }
 
 void TraceBuilder::visitNop(OutNopOp op) {
   Event event;
   event.kind = Event::Nop;
   event.op = op;
-  event.frame = current;
   addReads(event, op);
-  unsigned index = trace.events.size();
   AbstractValue input = get(op.getInput());
   Leaf leaf;
-  leaf.event = index;
   leaf.isTensor = true;
   leaf.region =
       input.leaves.empty() ? newAllocation() : input.leaves.front().region;
+  leaf.event = addEvent(std::move(event));
   AbstractValue result;
   result.leaves.push_back(leaf);
-  trace.events.push_back(std::move(event));
   set(op.getResult(), std::move(result));
 }
 
 void TraceBuilder::visitUnpack(UnpackOp op) {
   AbstractValue aggregate = get(op.getAggregate());
-  for (auto [i, result] : llvm::enumerate(op.getResults())) {
-    AbstractValue element;
-    if (aggregate.isAggregate &&
-        aggregate.elements.size() == op.getNumResults()) {
-      element = aggregate.elements[i];
-    } else {
-      // The results of one op that come as a list: each is a tensor of its own.
-      SmallVector<Leaf> leaves;
-      aggregate.collectLeaves(leaves);
-      for (Leaf leaf : leaves) {
-        leaf.isTensor = holdsTensor(result.getType());
-        if (leaf.event != Leaf::None) {
-          auto oper = dyn_cast<OperatorOp>(trace.events[leaf.event].op);
-          if (oper && splitsTensor(oper.getName()))
-            leaf.region.parts.push_back({leaf.event, i});
-        }
-        leaf.index += i;
-        element.leaves.push_back(leaf);
-      }
-    }
-    set(result, std::move(element));
-  }
+  if (changesLists && aggregate.aggregate &&
+      isa<ListType>(op.getAggregate().getType()))
+    touch(op, aggregate.aggregate->allocation, /*writes=*/false);
+  Builder builder(op.getContext());
+  for (auto [i, result] : llvm::enumerate(op.getResults()))
+    set(result,
+        getElement(aggregate, builder.getI64IntegerAttr(i), result.getType()));
 }
 
-void TraceBuilder::visitOperator(OperatorOp op) {
-  // List operators hand their elements on.
-  if (op.getName() == "aten::list" || op.getName() == "aten::copy") {
-    if (op.getNumOperands() == 1 && isa<ListType>(op.getOperand(0).getType()))
-      return set(op.getResult(0), get(op.getOperand(0)));
+void TraceBuilder::visitGet(GetOp op) {
+  Attribute symbol = op.getSlotAttr();
+  Type type = op.getResult().getType();
+  auto written = writtenSlots.find(symbol);
+  Attribute value = getSlotValue(symbols.lookup(op.getSlot()));
+  AbstractValue held;
+  if (auto tensor = dyn_cast_or_null<TensorAttr>(value))
+    held = makeTensorOf(tensor, symbol);
+  else if (written == writtenSlots.end() && isScalar(value))
+    held = makeScalar(value);
+  else
+    held = makeExternal(type, /*isNumber=*/!holdsTensor(type));
+  if (written != writtenSlots.end()) {
+    auto [it, isNew] = slotAllocations.try_emplace(symbol, nextAllocation);
+    nextAllocation += isNew;
+    touch(op, it->second, /*writes=*/false);
+    if (!written->second.leaves.empty() || written->second.aggregate)
+      held = written->second;
+    else
+      written->second = held;
   }
+  set(op.getResult(), std::move(held));
+}
+
+void TraceBuilder::visitSet(SetOp op) {
+  Attribute symbol = op.getSlotAttr();
+  auto [it, isNew] = slotAllocations.try_emplace(symbol, nextAllocation);
+  nextAllocation += isNew;
+  touch(op, it->second, /*writes=*/true);
+  trace.slotsOf.try_emplace(it->second, op.getSlotAttr().getAttr());
+  AbstractValue held = get(op.getValue());
+  if (trace.frames[current].guard != Leaf::None) {
+    AbstractValue before = writtenSlots[symbol];
+    if (before.leaves.empty() && !before.aggregate)
+      before = makeExternal(op.getValue().getType(), false);
+    held = join(before, held);
+  }
+  writtenSlots[symbol] = std::move(held);
+}
+
+/// Adds an element to a list or dict of which the order is not known.
+static void addToAll(Aggregate &aggregate, const AbstractValue &element) {
+  if (aggregate.elements.empty())
+    aggregate.elements.push_back(element);
+  else
+    aggregate.elements.front() = join(aggregate.elements.front(), element);
+}
+
+/// Makes the elements of a list or dict one that stands for all.
+static void forgetOrder(Aggregate &aggregate) {
+  AbstractValue all;
+  all.isUninitialized = true;
+  for (const AbstractValue &element : aggregate.elements)
+    all = join(all, element);
+  aggregate.elements.clear();
+  if (!all.isUninitialized)
+    aggregate.elements.push_back(std::move(all));
+  aggregate.keys.clear();
+  aggregate.isExact = false;
+}
+
+bool TraceBuilder::visitContainer(OperatorOp op) {
+  if (op.getNumOperands() == 0 || !op.getName().starts_with("aten::"))
+    return false;
+  auto list = dyn_cast<ListType>(op.getOperand(0).getType());
+  auto dict = dyn_cast<DictType>(op.getOperand(0).getType());
+  if (!list && !dict)
+    return false;
+  Type elementType = list ? list.getElementType() : dict.getValueType();
+  StringRef name = op.getShortName();
+  AbstractValue held = get(op.getOperand(0));
+  std::shared_ptr<Aggregate> aggregate = held.aggregate;
+  auto getKey = [&](unsigned operand) {
+    return operand < op.getNumOperands() ? getConstant(op.getOperand(operand))
+                                         : Attribute();
+  };
+  auto read = [&](AbstractValue result) {
+    if (changesLists && aggregate)
+      touch(op, aggregate->allocation, /*writes=*/false);
+    for (Value value : op.getResults())
+      set(value, result);
+    return true;
+  };
+
+  if (name == "__getitem__" || (name == "get" && op.getNumOperands() == 2))
+    return read(getElement(held, getKey(1), elementType));
+  if (name == "len") {
+    if (aggregate && aggregate->isExact)
+      return read(
+          makeScalar(Builder(op.getContext())
+                         .getI64IntegerAttr(aggregate->elements.size())));
+    return read(makeNumber());
+  }
+  if (name == "list" || name == "copy" || name == "values") {
+    if (!aggregate)
+      return name != "values" && read(held);
+    AbstractValue copy = makeAggregate(aggregate->elements);
+    copy.aggregate->isExact = aggregate->isExact;
+    if (name != "values")
+      copy.aggregate->keys = aggregate->keys;
+    return read(std::move(copy));
+  }
+  if (list && name == "add" && aggregate) {
+    AbstractValue other = get(op.getOperand(1));
+    AbstractValue sum = makeAggregate(aggregate->elements);
+    if (other.aggregate && other.aggregate->isExact && aggregate->isExact)
+      llvm::append_range(sum.aggregate->elements, other.aggregate->elements);
+    else {
+      forgetOrder(*sum.aggregate);
+      addToAll(*sum.aggregate, getElement(other, Attribute(), elementType));
+    }
+    return read(std::move(sum));
+  }
+  if (list && name == "slice" && aggregate) {
+    AbstractValue part = makeAggregate(aggregate->elements);
+    auto start = dyn_cast_or_null<IntegerAttr>(getKey(1));
+    auto end = dyn_cast_or_null<IntegerAttr>(getKey(2));
+    auto step = dyn_cast_or_null<IntegerAttr>(getKey(3));
+    bool hasStart = start || isa_and_nonnull<UnitAttr>(getKey(1));
+    bool hasEnd = end || isa_and_nonnull<UnitAttr>(getKey(2));
+    if (!aggregate->isExact || !hasStart || !hasEnd || !step ||
+        step.getInt() <= 0) {
+      forgetOrder(*part.aggregate);
+      return read(std::move(part));
+    }
+    int64_t size = aggregate->elements.size();
+    auto clamp = [&](IntegerAttr index, int64_t otherwise) {
+      int64_t i = index ? index.getInt() : otherwise;
+      return std::clamp<int64_t>(i < 0 ? i + size : i, 0, size);
+    };
+    part.aggregate->elements.clear();
+    for (int64_t i = clamp(start, 0), e = clamp(end, size); i < e;
+         i += std::min<int64_t>(step.getInt(), size))
+      part.aggregate->elements.push_back(aggregate->elements[i]);
+    return read(std::move(part));
+  }
+  if (name == "__contains__" || name == "index" || name == "count" ||
+      name == "keys" || name == "eq" || name == "ne")
+    return read(makeNumber());
+
+  // What changes the list.
+  static const llvm::StringSet<> changes = {
+      "append", "extend",  "insert", "_set_item", "pop",    "clear",     "add_",
+      "update", "reverse", "remove", "sort",      "Delete", "setdefault"};
+  if (!changes.contains(name) || !op.isWritten(0) || !aggregate)
+    return false;
+  touch(op, aggregate->allocation, /*writes=*/true);
+  AbstractValue popped;
+  if (name == "pop")
+    popped = getElement(
+        held,
+        op.getNumOperands() > 1
+            ? getKey(1)
+            : Attribute(Builder(op.getContext()).getI64IntegerAttr(-1)),
+        elementType);
+  // Where it is not known whether the change happens, its place is not either.
+  if (aggregate->guard != trace.frames[current].guard)
+    forgetOrder(*aggregate);
+  Value last = op.getOperands().back();
+  bool known = aggregate->isExact;
+  if (name == "append" && list && known) {
+    aggregate->elements.push_back(get(last));
+  } else if (name == "append") {
+    addToAll(*aggregate, get(last));
+  } else if ((name == "extend" || name == "add_") && list) {
+    AbstractValue other = get(last);
+    if (known && other.aggregate && other.aggregate->isExact) {
+      std::vector<AbstractValue> added = other.aggregate->elements;
+      llvm::append_range(aggregate->elements, added);
+    } else {
+      forgetOrder(*aggregate);
+      addToAll(*aggregate, getElement(other, Attribute(), elementType));
+    }
+  } else if (name == "_set_item" && known && getKey(1)) {
+    AbstractValue *place = nullptr;
+    if (dict) {
+      for (auto [key, element] :
+           llvm::zip(aggregate->keys, aggregate->elements))
+        if (key == getKey(1))
+          place = &element;
+      if (!place && aggregate->keys.size() == aggregate->elements.size()) {
+        aggregate->keys.push_back(getKey(1));
+        aggregate->elements.emplace_back();
+        place = &aggregate->elements.back();
+      }
+    } else if (auto index = dyn_cast<IntegerAttr>(getKey(1))) {
+      int64_t size = aggregate->elements.size();
+      int64_t i = index.getInt() < 0 ? index.getInt() + size : index.getInt();
+      if (i >= 0 && i < size)
+        place = &aggregate->elements[i];
+    }
+    if (place) {
+      *place = get(last);
+    } else {
+      forgetOrder(*aggregate);
+      addToAll(*aggregate, get(last));
+    }
+  } else if (name == "pop" && list && known &&
+             (op.getNumOperands() == 1 || getKey(1))) {
+    int64_t size = aggregate->elements.size();
+    auto index = dyn_cast_or_null<IntegerAttr>(getKey(1));
+    int64_t i = index ? index.getInt() : -1;
+    i += i < 0 ? size : 0;
+    if (i >= 0 && i < size)
+      aggregate->elements.erase(aggregate->elements.begin() + i);
+  } else if (name == "reverse" && known) {
+    std::reverse(aggregate->elements.begin(), aggregate->elements.end());
+  } else if (name == "clear" && known) {
+    aggregate->elements.clear();
+    aggregate->keys.clear();
+  } else {
+    forgetOrder(*aggregate);
+    for (Value operand : op.getOperands().drop_front()) {
+      AbstractValue other = get(operand);
+      if (operand.getType() == op.getOperand(0).getType())
+        other = getElement(other, Attribute(), elementType);
+      if (operand.getType() == elementType ||
+          operand.getType() == op.getOperand(0).getType())
+        addToAll(*aggregate, other);
+    }
+  }
+  for (Value value : op.getResults())
+    set(value, name == "pop" ? popped : held);
+  return true;
+}
+
+/// Whether a value is None is known of most.
+static Attribute foldIsNone(StringRef name, const AbstractValue &a,
+                            const AbstractValue &b, MLIRContext *context) {
+  bool negated = name == "aten::__isnot__";
+  if (!negated && name != "aten::__is__")
+    return {};
+  auto isNone = [](const AbstractValue &value) {
+    return isa_and_nonnull<UnitAttr>(value.constant);
+  };
+  if ((isNone(a) && b.isNotNone) || (isNone(b) && a.isNotNone))
+    return BoolAttr::get(context, negated);
+  return {};
+}
+
+bool TraceBuilder::visitConstant(OperatorOp op) {
+  if (op->getNumResults() != 1 || op.hasWrites() || op.getEffects())
+    return false;
+  SmallVector<Attribute> operands;
+  for (Value operand : op.getOperands())
+    operands.push_back(getConstant(operand));
+  Attribute result;
+  if (op.getNumOperands() == 2)
+    result = foldIsNone(op.getName(), get(op.getOperand(0)),
+                        get(op.getOperand(1)), op.getContext());
+  if (!result)
+    result = foldOperator(op.getName(), operands);
+  if (!result)
+    return false;
+  set(op.getResult(0), makeScalar(result));
+  return true;
+}
+
+/// Whether an operator that draws random numbers or writes statistics in
+/// training is known to run in evaluation.
+bool TraceBuilder::isSwitchedOff(OperatorOp op) {
+  unsigned flag =
+      llvm::StringSwitch<unsigned>(op.getName())
+          .Cases({"aten::dropout", "aten::dropout_", "aten::feature_dropout",
+                  "aten::feature_dropout_", "aten::alpha_dropout",
+                  "aten::alpha_dropout_", "aten::feature_alpha_dropout",
+                  "aten::native_dropout"},
+                 2)
+          .Cases({"aten::batch_norm", "aten::instance_norm",
+                  "aten::_batch_norm_impl_index", "aten::native_batch_norm",
+                  "aten::cudnn_batch_norm", "aten::miopen_batch_norm"},
+                 5)
+          .Default(~0u);
+  if (flag >= op.getNumOperands())
+    return false;
+  auto training = dyn_cast_or_null<BoolAttr>(getConstant(op.getOperand(flag)));
+  return training && !training.getValue();
+}
+
+LogicalResult TraceBuilder::visitOperator(OperatorOp op) {
+  StringRef name = op.getName();
+  if (name == "prim::CallMethod" || name == "prim::SetAttr")
+    return op.emitError()
+           << "this calls or changes an object that is known at run time only, "
+              "so that what it does is not known either; trace the model, or "
+              "carry the file as it is with "
+              "--pass-pipeline='builtin.module()'";
+  if (visitConstant(op) || visitContainer(op))
+    return success();
+  Builder builder(op.getContext());
+  if (handsOn(name) && op.getNumResults() == 1) {
+    set(op.getResult(0), get(op.getOperand(0)));
+    return success();
+  }
+  if (name == "prim::Uninitialized") {
+    AbstractValue held;
+    held.isUninitialized = true;
+    set(op.getResult(0), std::move(held));
+    return success();
+  }
+  if (name == "prim::TupleIndex") {
+    set(op.getResult(0),
+        getElement(get(op.getOperand(0)), getConstant(op.getOperand(1)),
+                   op.getResult(0).getType()));
+    return success();
+  }
+
   bool metadataOnly = readsMetadataOnly(op);
   bool makesTensor = llvm::any_of(op.getResultTypes(), holdsTensor);
-  bool writesTensor = false;
-  if (auto writes = op.getWrites())
-    for (int64_t index : *writes)
-      writesTensor |= holdsTensor(op.getOperand(index).getType());
+  ArrayRef<int64_t> writes;
+  if (op.hasWrites() && !isSwitchedOff(op))
+    writes = op.getWritesAttr().asArrayRef();
+  bool writesTensor = llvm::any_of(writes, [&](int64_t operand) {
+    return holdsTensor(op.getOperand(operand).getType());
+  });
 
   Event event;
   event.op = op;
-  event.frame = current;
+  event.isRandom = op.getRandom() && !isSwitchedOff(op);
+  event.hasEffects = op.getEffects();
   if (!metadataOnly)
     addReads(event, op);
   bool isNumber = metadataOnly;
@@ -393,92 +1064,113 @@ void TraceBuilder::visitOperator(OperatorOp op) {
         held = makeExternal(result.getType(), isNumber);
       set(result, std::move(held));
     }
-    return;
+    // What it reads must not be written before.
+    bool readsTensor =
+        !isNumber && llvm::any_of(event.reads, [](const Read &read) {
+          return read.leaf.isTensor;
+        });
+    if (event.hasEffects || event.isRandom || readsTensor) {
+      event.kind = Event::Effect;
+      addEvent(std::move(event));
+    }
+    return success();
   }
 
   unsigned index = trace.events.size();
-  StringRef instance = MethodOp(trace.frames[current].method).getInstance();
+  StringRef instance = trace.frames[current].method.getInstance();
   event.kind = anchors.contains(op, instance) ? Event::Anchor : Event::Other;
   event.isNumber = isNumber && event.kind != Event::Anchor;
-  if (auto writes = op.getWrites()) {
-    for (int64_t operand : *writes) {
-      SmallVector<Leaf> leaves;
-      get(op.getOperand(operand)).collectLeaves(leaves);
-      for (const Leaf &leaf : leaves) {
-        if (!leaf.isTensor)
-          continue;
-        event.writes.push_back(leaf.region);
-        Trace::Write write{index, leaf.region, std::nullopt};
-        if (leaves.size() == 1)
-          write.target = trace.read(leaf, 0, index).leaf;
-        trace.writes[leaf.region.allocation].push_back(std::move(write));
-      }
+  for (int64_t operand : writes) {
+    const AbstractValue &held = get(op.getOperand(operand));
+    SmallVector<Leaf> leaves;
+    held.collectLeaves(leaves);
+    for (const Leaf &leaf : leaves) {
+      if (!leaf.isTensor)
+        continue;
+      event.writes.push_back(leaf.region);
+      Trace::Write write{index, leaf.region, std::nullopt};
+      if (leaves.size() == 1)
+        write.target = trace.read(leaf, 0, index, current).leaf;
+      trace.writes[leaf.region.allocation].push_back(std::move(write));
+    }
+    if (held.aggregate) {
+      event.writes.push_back({held.aggregate->allocation, {}});
+      forgetOrder(*held.aggregate);
     }
   }
   bool isNumberEvent = event.isNumber;
-  trace.events.push_back(std::move(event));
+  addEvent(std::move(event));
   for (auto [i, result] : llvm::enumerate(op.getResults())) {
     AbstractValue held;
     SmallVector<Leaf> sources;
     int64_t aliased = op.getAliasedOperand(i);
     if (aliased >= 0)
       get(op.getOperand(aliased)).collectLeaves(sources);
-    auto addLeaf = [&](MemoryRegion region) {
+    auto add = [&](MemoryRegion region) {
       Leaf leaf;
       leaf.event = index;
       leaf.index = i;
       leaf.isTensor = holdsTensor(result.getType());
       leaf.isNumber = isNumberEvent;
       leaf.region = std::move(region);
-      held.leaves.push_back(std::move(leaf));
+      addLeaf(held, leaf);
     };
     for (const Leaf &source : sources)
       if (source.isTensor)
-        addLeaf(source.region);
+        add(source.region);
     if (held.leaves.empty())
-      addLeaf(newAllocation());
+      add(newAllocation());
     set(result, std::move(held));
   }
+  return success();
 }
 
-void TraceBuilder::visit(Operation *op) {
+LogicalResult TraceBuilder::visit(Operation *op) {
   unsigned begin = trace.events.size();
   if (auto oper = dyn_cast<OperatorOp>(op)) {
-    visitOperator(oper);
+    if (failed(visitOperator(oper)))
+      return failure();
   } else if (auto nop = dyn_cast<OutNopOp>(op)) {
     visitNop(nop);
   } else if (auto unpack = dyn_cast<UnpackOp>(op)) {
     visitUnpack(unpack);
-  } else if (isa<TupleOp, ListOp, DictOp>(op)) {
-    AbstractValue held;
-    held.isAggregate = true;
+  } else if (isa<TupleOp, ListOp>(op)) {
+    std::vector<AbstractValue> elements;
     for (Value element : op->getOperands())
-      held.elements.push_back(get(element));
+      elements.push_back(get(element));
+    set(op->getResult(0), makeAggregate(std::move(elements)));
+  } else if (isa<DictOp>(op)) {
+    AbstractValue held = makeAggregate({});
+    for (unsigned i = 0; i + 1 < op->getNumOperands(); i += 2) {
+      held.aggregate->keys.push_back(getConstant(op->getOperand(i)));
+      held.aggregate->elements.push_back(get(op->getOperand(i + 1)));
+    }
     set(op->getResult(0), std::move(held));
   } else if (auto read = dyn_cast<GetOp>(op)) {
-    Operation *slot = symbols.lookup(read.getSlot());
-    Attribute value = slot->getAttr("value");
-    if (auto tensor = dyn_cast_or_null<TensorAttr>(value))
-      set(read.getResult(), makeTensorOf(tensor, read.getSlotAttr()));
-    else
-      set(read.getResult(),
-          makeExternal(read.getResult().getType(), /*isNumber=*/true));
+    visitGet(read);
+  } else if (auto write = dyn_cast<SetOp>(op)) {
+    visitSet(write);
   } else if (auto constant = dyn_cast<ConstantOp>(op)) {
-    AbstractValue held = makeExternal(constant.getResult().getType(), true);
+    AbstractValue held;
     if (auto tensor = dyn_cast<TensorAttr>(constant.getValue())) {
       held = makeTensorOf(tensor, constant.getValue());
       held.leaves.front().isNumber = true;
+    } else if (isScalar(constant.getValue())) {
+      held = makeScalar(constant.getValue());
+    } else {
+      held = makeExternal(constant.getResult().getType(), true);
     }
     set(constant.getResult(), std::move(held));
   }
   trace.spans[{current, op}] = {begin, trace.events.size()};
+  return success();
 }
 
 FailureOr<Trace> TraceBuilder::run() {
-  auto entry = symbols.lookup<MethodOp>("forward");
+  MethodOp entry = getEntry(symbols);
   if (!entry)
     return model.emitError() << "the model has no method 'forward'";
-  if (failed(enter(entry, CallOp(), 0)))
+  if (failed(enterCallee(nullptr, entry, entry.getBody().front(), {})))
     return failure();
   while (!stack.empty()) {
     Activation &active = stack.back();
@@ -489,20 +1181,32 @@ FailureOr<Trace> TraceBuilder::run() {
     Operation *op = &*active.next++;
     if (auto call = dyn_cast<CallOp>(op)) {
       auto callee = symbols.lookup<MethodOp>(call.getCallee());
-      if (failed(enter(callee, call, current)))
+      if (failed(enterCallee(call, callee, callee.getBody().front(),
+                             call.getArguments())))
         return failure();
-      continue;
+    } else if (auto call = dyn_cast<CallFunctionOp>(op)) {
+      auto callee = symbols.lookup<FunctionOp>(call.getCallee());
+      if (failed(enterCallee(call, callee, callee.getBody().front(),
+                             call.getArguments())))
+        return failure();
+    } else if (auto branch = dyn_cast<IfOp>(op)) {
+      startIf(branch);
+    } else if (auto loop = dyn_cast<LoopOp>(op)) {
+      startLoop(loop);
+    } else if (auto fork = dyn_cast<ForkOp>(op)) {
+      startFork(fork);
+    } else if (isa<YieldOp>(op)) {
+      // What it hands on is read when its frame ends.
+    } else if (auto ret = dyn_cast<ReturnOp>(op)) {
+      if (current != 0)
+        continue;
+      trace.entryReturn = ret;
+      Event end;
+      addReads(end, ret);
+      trace.returned.assign(end.reads.begin(), end.reads.end());
+    } else if (failed(visit(op))) {
+      return failure();
     }
-    if (auto ret = dyn_cast<ReturnOp>(op)) {
-      if (current == 0) {
-        trace.entryReturn = ret;
-        Event end;
-        addReads(end, ret);
-        trace.returned.assign(end.reads.begin(), end.reads.end());
-      }
-      continue;
-    }
-    visit(op);
   }
   return std::move(trace);
 }
@@ -512,23 +1216,71 @@ FailureOr<Trace> Trace::compute(mlir::ModuleOp model, SymbolTable &symbols,
   return TraceBuilder(model, symbols, anchors).run();
 }
 
+//===----------------------------------------------------------------------===//
+// Asking a trace
+//===----------------------------------------------------------------------===//
+
+unsigned Trace::getFrameOf(unsigned frame, Value value) const {
+  Block *body = value.getParentBlock();
+  while (frames[frame].body != body && frame != 0 &&
+         isa<IfOp, LoopOp, ForkOp>(frames[frame].op))
+    frame = frames[frame].parent;
+  return frame;
+}
+
 const AbstractValue &Trace::getValue(unsigned frame, Value value) const {
   static const AbstractValue nothing;
-  auto it = values.find({frame, value});
+  auto it = values.find({getFrameOf(frame, value), value});
   return it == values.end() ? nothing : it->second;
 }
 
-ArrayRef<unsigned> Trace::getFramesOf(MethodOp method) const {
-  auto it = methodFrames.find(method);
-  if (it == methodFrames.end())
+Read Trace::read(const Leaf &leaf, unsigned operand, unsigned before,
+                 unsigned frame) const {
+  Read result;
+  result.operand = operand;
+  result.leaf = leaf;
+  auto it = writes.find(leaf.region.allocation);
+  if (it == writes.end() || !leaf.isTensor)
+    return result;
+  for (const Write &write : it->second) {
+    if (write.event >= before ||
+        (leaf.event != Leaf::None && write.event <= leaf.event) ||
+        !write.region.mayOverlap(leaf.region))
+      continue;
+    unsigned writer = events[write.event].frame;
+    if (areExclusive(writer, frame))
+      continue;
+    // An in-place op on this very tensor gives it another name.
+    if (write.target && write.target->isSameTensor(result.leaf) &&
+        isCertain(writer, frame)) {
+      result.leaf.event = write.event;
+      result.leaf.index = 0;
+      result.writers.clear();
+      continue;
+    }
+    if (result.leaf.event != write.event)
+      result.writers.push_back(write.event);
+  }
+  return result;
+}
+
+Read Trace::readAfter(const Leaf &leaf, unsigned at) const {
+  if (at >= events.size())
+    return read(leaf, 0, at, 0);
+  return read(leaf, 0, at + 1, events[at].frame);
+}
+
+ArrayRef<unsigned> Trace::getFramesOf(Block *body) const {
+  auto it = bodyFrames.find(body);
+  if (it == bodyFrames.end())
     return {};
   return it->second;
 }
 
-std::optional<unsigned> Trace::getCallee(unsigned frame, CallOp call) const {
-  auto it = callees.find({frame, call});
-  if (it == callees.end())
-    return std::nullopt;
+ArrayRef<unsigned> Trace::getInnerFrames(unsigned frame, Operation *op) const {
+  auto it = innerFrames.find({frame, op});
+  if (it == innerFrames.end())
+    return {};
   return it->second;
 }
 
@@ -538,150 +1290,52 @@ std::pair<unsigned, unsigned> Trace::getSpan(unsigned frame,
   return it == spans.end() ? std::pair<unsigned, unsigned>() : it->second;
 }
 
-//===----------------------------------------------------------------------===//
-// Regions
-//===----------------------------------------------------------------------===//
-
-static bool isBatchNorm(StringRef name) {
-  static const llvm::StringSet<> names = {
-      "aten::batch_norm", "aten::_batch_norm_impl_index",
-      "aten::native_batch_norm", "aten::cudnn_batch_norm",
-      "aten::miopen_batch_norm"};
-  return names.contains(name);
-}
-
-static bool isFusibleActivation(StringRef name) {
-  static const llvm::StringSet<> names = {
-      "relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu",
-      "celu", "selu",  "silu",     "mish",       "gelu",  "hardswish"};
-  if (!name.consume_front("aten::"))
+bool Trace::areExclusive(unsigned a, unsigned b) const {
+  if (frames[a].guard == Leaf::None && frames[b].guard == Leaf::None)
     return false;
-  name.consume_back("_");
-  return names.contains(name);
-}
-
-static StringRef getOperatorName(const Event &event) {
-  auto op = dyn_cast_or_null<OperatorOp>(event.op);
-  return op ? op.getName() : StringRef();
-}
-
-Regions::Regions(const Trace &trace) {
-  ArrayRef<Event> events = trace.getEvents();
-  size_t size = events.size();
-  users.resize(size);
-  quantised.assign(size, false);
-  tail.assign(size, false);
-  upstream.assign(size, false);
-  downstream.assign(size, false);
-  returned.assign(size, false);
-
-  for (auto [i, event] : llvm::enumerate(events)) {
-    bool isAnchor = event.kind == Event::Anchor;
-    numAnchors += isAnchor;
-    upstream[i] = isAnchor;
-    for (const Read &read : event.reads)
-      for (unsigned source : read.getEvents()) {
-        upstream[i] |= upstream[source];
-        if (users[source].empty() || users[source].back() != i)
-          users[source].push_back(i);
-      }
-  }
-  for (size_t i = size; i-- != 0;)
-    for (unsigned user : users[i])
-      downstream[i] |= events[user].kind == Event::Anchor || downstream[user];
-  for (const Read &read : trace.getReturned())
-    for (unsigned source : read.getEvents())
-      returned[source] = true;
-
-  // What stands behind a nop is what stands before it.
-  auto lookThroughNops = [&](unsigned event) {
-    while (events[event].kind == Event::Nop && !events[event].reads.empty() &&
-           events[event].reads.front().getProducer() != Leaf::None)
-      event = events[event].reads.front().getProducer();
-    return event;
-  };
-  auto isOnlyUser = [&](unsigned user, unsigned event) {
-    SmallVector<unsigned> worklist = {event};
-    while (!worklist.empty()) {
-      unsigned producer = worklist.pop_back_val();
-      if (returned[producer])
-        return false;
-      for (unsigned other : users[producer]) {
-        if (events[other].kind == Event::Nop)
-          worklist.push_back(other);
-        else if (other != user)
-          return false;
-      }
+  // A frame comes after those around it: climb to the one around both.
+  unsigned lastA = a, lastB = b;
+  while (a != b) {
+    if (a > b) {
+      lastA = a;
+      a = frames[a].parent;
+    } else {
+      lastB = b;
+      b = frames[b].parent;
     }
-    return true;
-  };
-
-  // The last event of each group so far; a group grows from its anchor.
-  std::vector<char> inGroup(size, false);
-  for (auto [i, event] : llvm::enumerate(events)) {
-    if (event.kind == Event::Anchor) {
-      inGroup[i] = true;
-      continue;
-    }
-    StringRef name = getOperatorName(event);
-    bool isNorm = isBatchNorm(name), isActivation = isFusibleActivation(name);
-    if ((!isNorm && !isActivation) || event.reads.empty() ||
-        event.reads.front().operand != 0 ||
-        event.reads.front().leaf.event == Leaf::None)
-      continue;
-    unsigned source = lookThroughNops(event.reads.front().leaf.event);
-    if (!inGroup[source] || !isOnlyUser(i, source))
-      continue;
-    bool afterAnchor = events[source].kind == Event::Anchor;
-    bool afterNorm = isBatchNorm(getOperatorName(events[source]));
-    inGroup[i] = isNorm ? afterAnchor : afterAnchor || afterNorm;
   }
-
-  for (auto [i, event] : llvm::enumerate(events)) {
-    if (event.kind == Event::Nop || !upstream[i])
-      continue;
-    quantised[i] = inGroup[i] || downstream[i];
-    tail[i] = !quantised[i];
-  }
+  return lastA != a && lastB != b && frames[lastA].op == frames[lastB].op &&
+         isa<IfOp>(frames[lastA].op);
 }
 
-SmallVector<CrossingValue> findCrossingValues(const Trace &trace,
-                                              const Regions &regions) {
-  ArrayRef<Event> events = trace.getEvents();
-  // A value is a tensor under its latest name, and its latest quantised writer.
-  using Key = std::tuple<unsigned, unsigned, unsigned>;
-  std::map<Key, unsigned> numbers;
-  SmallVector<CrossingValue> values;
-  auto add = [&](const Read &read) -> CrossingValue * {
-    if (!read.leaf.isTensor)
-      return nullptr;
-    std::optional<unsigned> producer;
-    for (unsigned event : read.getEvents())
-      if (regions.isQuantised(event))
-        producer = event;
-    if (!producer)
-      return nullptr;
-    auto [it, isNew] = numbers.try_emplace(
-        {*producer, read.leaf.event, read.leaf.index}, values.size());
-    if (isNew)
-      values.push_back({read.leaf, *producer, {}, false});
-    return &values[it->second];
-  };
-  for (auto [i, event] : llvm::enumerate(events)) {
-    if (!regions.isTail(i))
-      continue;
-    for (const Read &read : event.reads)
-      if (CrossingValue *value = add(read))
-        value->readers.push_back({i, read.operand});
+bool Trace::isAtOrIn(unsigned inner, unsigned outer) const {
+  while (inner > outer)
+    inner = frames[inner].parent;
+  return inner == outer;
+}
+
+bool Trace::isCertain(unsigned outer, unsigned inner) const {
+  unsigned guard = frames[outer].guard;
+  while (guard != Leaf::None) {
+    if (!isAtOrIn(inner, guard))
+      return false;
+    guard = frames[frames[guard].parent].guard;
   }
-  for (const Read &read : trace.getReturned())
-    if (CrossingValue *value = add(read))
-      value->isReturned = true;
-  llvm::stable_sort(values, [](const CrossingValue &a, const CrossingValue &b) {
-    return std::tie(a.producer, a.leaf.event, a.leaf.index) <
-           std::tie(b.producer, b.leaf.event, b.leaf.index);
-  });
-  return values;
+  return true;
+}
+
+llvm::MapVector<StringAttr, SmallVector<unsigned, 1>>
+collectCalls(const Trace &trace) {
+  llvm::MapVector<StringAttr, SmallVector<unsigned, 1>> calls;
+  for (auto [i, frame] : llvm::enumerate(trace.getFrames())) {
+    if (!frame.getCall())
+      continue;
+    StringAttr callee = frame.getInstance();
+    const Frame &caller = trace.getFrames()[frame.parent];
+    if (callee != caller.getInstance())
+      calls[callee].push_back(i);
+  }
+  return calls;
 }
 
 } // namespace fqat

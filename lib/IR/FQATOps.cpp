@@ -512,6 +512,17 @@ void OperatorOp::getEffects(
   }
 }
 
+void OperatorOp::build(OpBuilder &builder, OperationState &state,
+                       StringRef name, StringRef overload, ValueRange operands,
+                       TypeRange results) {
+  StringAttr overloadAttr;
+  if (!overload.empty())
+    overloadAttr = builder.getStringAttr(overload);
+  build(builder, state, results, builder.getStringAttr(name), overloadAttr,
+        operands, /*extra=*/nullptr, /*writes=*/nullptr, /*aliases=*/nullptr,
+        /*random=*/false, /*effects=*/false);
+}
+
 LogicalResult OperatorOp::verify() {
   if (!getName().contains("::"))
     return emitOpError("name '") << getName() << "' has no namespace";

@@ -25,10 +25,16 @@ static OptionsT makeAnchorOptions(const PipelineOptions &options) {
 }
 
 void buildFixPipeline(OpPassManager &manager, const PipelineOptions &options) {
-  // Husks first: their calls are no calls. Copies next, so that every value has
-  // one place; then the nops, and what must stand behind them.
+  // Husks first: their calls are no calls. Then what makes one piece of code
+  // run several times, so that every value has one place; then the nops, and
+  // what must stand behind them.
   manager.addPass(createCanonicalizeEntryPass());
   manager.addPass(createLowerListPass());
+  InlineFunctionsPassOptions inlineOptions;
+  inlineOptions.anchors.assign(options.anchors.begin(), options.anchors.end());
+  inlineOptions.exclude.assign(options.exclude.begin(), options.exclude.end());
+  manager.addPass(createInlineFunctionsPass(inlineOptions));
+  manager.addPass(createUnrollLoopsPass());
   manager.addPass(createCloneSharedModulesPass(
       CloneSharedModulesPassOptions{options.cloneParams}));
   manager.addPass(createInsertOutNopPass(

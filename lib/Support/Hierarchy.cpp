@@ -13,6 +13,7 @@
 
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -415,6 +416,53 @@ void pruneSignature(SymbolTable &symbols, MethodOp method) {
       kept.push_back(deadResults.test(i) ? std::nullopt
                                          : std::optional<unsigned>(next++));
     rebuildCall(call, arguments, method.getResultTypes(), kept);
+  }
+}
+
+/// Erases the reads of instances, in scripted code, that no call or read of
+/// something below follows.
+static void eraseIdleMarkers(MethodOp method) {
+  // The last read of each instance, in the order of the text.
+  llvm::StringMap<GetOp> last;
+  DenseSet<Operation *> needed;
+  SmallVector<GetOp> markers;
+  auto reach = [&](StringRef path) {
+    for (; !path.empty(); path = splitPath(path).first)
+      if (auto it = last.find(path); it != last.end())
+        needed.insert(it->second);
+  };
+  method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (auto call = dyn_cast<CallOp>(op))
+      reach(splitPath(call.getCallee()).first);
+    else if (auto nop = dyn_cast<OutNopOp>(op))
+      reach(nop.getInstance());
+    auto get = dyn_cast<GetOp>(op);
+    if (!get)
+      return;
+    reach(splitPath(get.getSlot()).first);
+    if (isa<ObjectType>(get.getResult().getType()) && get.use_empty()) {
+      markers.push_back(get);
+      last[get.getSlot()] = get;
+    }
+  });
+  for (GetOp marker : llvm::reverse(markers))
+    if (!needed.contains(marker))
+      marker.erase();
+}
+
+void eraseDeadOps(mlir::ModuleOp model) {
+  for (auto method : model.getOps<MethodOp>()) {
+    // Readers before what they read: one walk backwards is enough.
+    SmallVector<Operation *> ops;
+    method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
+      auto get = dyn_cast<GetOp>(op);
+      if (!get || !isa<ObjectType>(get.getResult().getType()))
+        ops.push_back(op);
+    });
+    for (Operation *op : llvm::reverse(ops))
+      if (isOpTriviallyDead(op))
+        op->erase();
+    eraseIdleMarkers(method);
   }
 }
 

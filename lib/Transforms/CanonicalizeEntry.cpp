@@ -11,7 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "fqat/Analysis/CallTree.h"
+#include "fqat/Analysis/Trace.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Model.h"
 #include "fqat/Transforms/ChangeCounts.h"
@@ -46,14 +46,14 @@ void CanonicalizeEntry::runOnOperation() {
   counts.husksRemoved += husks.size();
   numHusks += husks.size();
 
-  FailureOr<CallTree> tree = CallTree::compute(getOperation(), symbols);
-  if (failed(tree))
+  FailureOr<Trace> trace = Trace::compute(getOperation(), symbols, AnchorSet());
+  if (failed(trace))
     return signalPassFailure();
   bool changed = !husks.empty();
   // An instance that is called more often has no one entry: R4 comes first.
-  for (auto &[instance, calls] : tree->getCalls()) {
-    MethodOp method = tree->getNodes()[calls.front()].method;
-    if (calls.size() != 1 || method.getMethodName() == "forward")
+  for (auto &[instance, sites] : collectCalls(*trace)) {
+    MethodOp method = trace->getFrames()[sites.front()].method;
+    if (sites.size() != 1 || method.getMethodName() == "forward")
       continue;
     hierarchy.makeForward(method);
     changed = true;

@@ -10,8 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "fqat/Analysis/CallTree.h"
-#include "fqat/Analysis/Trace.h"
+#include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
@@ -33,8 +32,9 @@ struct Check : public impl::CheckPassBase<Check> {
 
 private:
   void checkLists();
-  LogicalResult checkCalls(SymbolTable &symbols);
-  LogicalResult checkNops(SymbolTable &symbols, const AnchorSet &anchorSet);
+  void checkCalls(SymbolTable &symbols, const Trace &trace);
+  void checkNops(SymbolTable &symbols, const Trace &trace);
+  void checkOrder(const Trace &trace, const Regions &regions);
 
   InFlightDiagnostic report(Location loc) {
     ++numFindings;
@@ -70,29 +70,48 @@ void Check::checkLists() {
 
 /// Whether an instance is called several times only because the one instance
 /// that calls it is: that one is the finding.
-static bool isCalledThroughShared(const CallTree &tree,
-                                  ArrayRef<unsigned> calls) {
-  ArrayRef<CallTree::Node> nodes = tree.getNodes();
+static bool isCalledThroughShared(const Trace &trace,
+                                  ArrayRef<unsigned> sites) {
+  ArrayRef<Frame> frames = trace.getFrames();
   DenseSet<unsigned> parents;
   DenseSet<StringAttr> callers;
-  for (unsigned call : calls) {
-    parents.insert(nodes[call].parent);
-    MethodOp caller = nodes[nodes[call].parent].method;
-    callers.insert(caller.getInstanceAttr().getAttr());
+  for (unsigned site : sites) {
+    // Bodies within the caller's method are the caller's.
+    unsigned caller = frames[site].parent;
+    while (caller != 0 && !frames[caller].getCall())
+      caller = frames[caller].parent;
+    parents.insert(caller);
+    callers.insert(frames[caller].getInstance());
   }
-  return parents.size() == calls.size() && callers.size() == 1;
+  return parents.size() == sites.size() && callers.size() == 1;
+}
+
+/// As many of the frames as run in one execution, by their order.
+static SmallVector<unsigned> getFramesOfOneRun(const Trace &trace,
+                                               ArrayRef<unsigned> sites) {
+  SmallVector<unsigned> best;
+  for (unsigned first : sites) {
+    SmallVector<unsigned> together;
+    for (unsigned site : sites)
+      if (site == first || (!trace.areExclusive(site, first) &&
+                            llvm::none_of(together, [&](unsigned other) {
+                              return trace.areExclusive(site, other);
+                            })))
+        together.push_back(site);
+    if (together.size() > best.size())
+      best = together;
+  }
+  return best;
 }
 
 // R4, R5
-LogicalResult Check::checkCalls(SymbolTable &symbols) {
-  FailureOr<CallTree> tree = CallTree::compute(getOperation(), symbols);
-  if (failed(tree))
-    return failure();
-  ArrayRef<CallTree::Node> nodes = tree->getNodes();
-  for (auto &[symbol, calls] : tree->getCalls()) {
+void Check::checkCalls(SymbolTable &symbols, const Trace &trace) {
+  ArrayRef<Frame> frames = trace.getFrames();
+  for (auto &[symbol, sites] : collectCalls(trace)) {
+    SmallVector<unsigned> calls = getFramesOfOneRun(trace, sites);
     ModuleOp instance = lookupInstance(symbols, symbol);
-    CallOp first = nodes[calls.front()].call;
-    MethodOp method = nodes[calls.front()].method;
+    CallOp first = frames[calls.front()].getCall();
+    MethodOp method = frames[calls.front()].method;
     std::string what =
         ("'" + displayPath(symbol) + "' (" + instance.getOriginalName() + ")")
             .str();
@@ -100,7 +119,7 @@ LogicalResult Check::checkCalls(SymbolTable &symbols) {
       report(first.getLoc()) << what << " does nothing but is called [R5]";
       continue;
     }
-    if (calls.size() > 1 && isCalledThroughShared(*tree, calls))
+    if (calls.size() > 1 && isCalledThroughShared(trace, calls))
       continue;
     if (calls.size() > 1) {
       InFlightDiagnostic diag = report(first.getLoc())
@@ -108,10 +127,9 @@ LogicalResult Check::checkCalls(SymbolTable &symbols) {
                                 << " times; each module must be called once "
                                    "only [R4]";
       constexpr size_t maxNotes = 3;
-      for (unsigned node : ArrayRef(calls).drop_front().take_front(maxNotes)) {
-        CallOp call = nodes[node].call;
-        diag.attachNote(call.getLoc()) << "it is called again here";
-      }
+      for (unsigned site : ArrayRef(calls).drop_front().take_front(maxNotes))
+        diag.attachNote(frames[site].getCall().getLoc())
+            << "it is called again here";
       if (calls.size() - 1 > maxNotes)
         diag.attachNote(first.getLoc())
             << "and " << calls.size() - 1 - maxNotes << " times more";
@@ -121,37 +139,30 @@ LogicalResult Check::checkCalls(SymbolTable &symbols) {
           << "' instead of forward [R5]";
     }
   }
-  return success();
 }
 
-// R1, R3
-LogicalResult Check::checkNops(SymbolTable &symbols,
-                               const AnchorSet &anchorSet) {
-  FailureOr<Trace> trace = Trace::compute(getOperation(), symbols, anchorSet);
-  if (failed(trace))
-    return failure();
-  Regions regions(*trace);
-  ArrayRef<Event> events = trace->getEvents();
-  for (const CrossingValue &crossing : findCrossingValues(*trace, regions)) {
+// R1
+void Check::checkNops(SymbolTable &symbols, const Trace &trace) {
+  Regions regions(trace);
+  ArrayRef<Event> events = trace.getEvents();
+  for (const CrossingValue &crossing : findCrossingValues(trace, regions)) {
     Operation *producer = events[crossing.producer].op;
     InFlightDiagnostic diag =
         report(producer->getLoc())
-        << "the value of " << describe(*trace, crossing.producer)
+        << "the value of " << describe(trace, crossing.producer)
         << " leaves the quantised region without an out_nop [R1]";
     if (!crossing.readers.empty())
       diag.attachNote(events[crossing.readers.front().first].op->getLoc())
-          << describe(*trace, crossing.readers.front().first)
+          << describe(trace, crossing.readers.front().first)
           << " reads it here";
     else
-      diag.attachNote(trace->getReturn().getLoc()) << "the model returns it";
+      diag.attachNote(trace.getReturn().getLoc()) << "the model returns it";
   }
 
-  std::optional<unsigned> lastNop;
   DenseMap<std::pair<unsigned, unsigned>, unsigned> nopOf;
   for (auto [i, event] : llvm::enumerate(events)) {
     if (event.kind != Event::Nop)
       continue;
-    lastNop = i;
     auto nop = cast<OutNopOp>(event.op);
     auto reportNop = [&]() {
       return std::move(report(nop.getLoc())
@@ -166,15 +177,13 @@ LogicalResult Check::checkNops(SymbolTable &symbols,
     }
     for (unsigned k = producer + 1; k != i; ++k) {
       const Event &between = events[k];
-      bool isOwnNop = between.kind == Event::Nop &&
-                      between.reads.front().getProducer() == producer;
-      if (between.isNumber || isOwnNop)
+      if (!standsBetween(trace, k, producer, i))
         continue;
       InFlightDiagnostic diag = reportNop();
-      diag << "does not follow " << describe(*trace, producer)
+      diag << "does not follow " << describe(trace, producer)
            << " directly [R1]";
       diag.attachNote(between.op->getLoc())
-          << describe(*trace, k) << " stands in between";
+          << describe(trace, k) << " stands in between";
       break;
     }
     if (regions.hasAnchorDownstream(i))
@@ -190,17 +199,30 @@ LogicalResult Check::checkNops(SymbolTable &symbols,
     if (!method || !isIdentity(symbols, method))
       reportNop() << "does not return its argument as it is [R1]";
   }
-  for (unsigned i = 0; lastNop && i != *lastNop; ++i) {
+  checkOrder(trace, regions);
+}
+
+// R3
+void Check::checkOrder(const Trace &trace, const Regions &regions) {
+  ArrayRef<Event> events = trace.getEvents();
+  SmallVector<unsigned> nops;
+  for (auto [i, event] : llvm::enumerate(events))
+    if (event.kind == Event::Nop)
+      nops.push_back(i);
+  for (unsigned i = 0; i != events.size(); ++i) {
     if (!regions.isTail(i))
+      continue;
+    auto last = llvm::find_if(llvm::reverse(nops), [&](unsigned nop) {
+      return nop < i || !trace.areExclusiveEvents(nop, i);
+    });
+    if (last == nops.rend() || *last < i)
       continue;
     InFlightDiagnostic diag =
         report(events[i].op->getLoc())
-        << describe(*trace, i)
+        << describe(trace, i)
         << " belongs to the tail but runs before the last out_nop [R3]";
-    diag.attachNote(events[*lastNop].op->getLoc())
-        << "the last out_nop is here";
+    diag.attachNote(events[*last].op->getLoc()) << "the last out_nop is here";
   }
-  return success();
 }
 
 void Check::runOnOperation() {
@@ -211,8 +233,11 @@ void Check::runOnOperation() {
   SymbolTable symbols(getOperation());
   foundAny = false;
   checkLists();
-  if (failed(checkCalls(symbols)) || failed(checkNops(symbols, *anchorSet)))
+  FailureOr<Trace> trace = Trace::compute(getOperation(), symbols, *anchorSet);
+  if (failed(trace))
     return signalPassFailure();
+  checkCalls(symbols, *trace);
+  checkNops(symbols, *trace);
   if (foundAny)
     return signalPassFailure();
   markAllAnalysesPreserved();

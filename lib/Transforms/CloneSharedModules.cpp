@@ -15,7 +15,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "fqat/Analysis/CallTree.h"
+#include "fqat/Analysis/Trace.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
@@ -51,8 +51,10 @@ struct CloneSharedModules
 
 private:
   LogicalResult runRound(Hierarchy &hierarchy, bool &changed);
-  LogicalResult checkState(Hierarchy &hierarchy, ModuleOp instance,
-                           size_t numCalls);
+  LogicalResult checkState(const Trace &trace, StringAttr instance,
+                           ArrayRef<unsigned> sites);
+  bool splitOwnMethods(Hierarchy &hierarchy, const Trace &trace);
+  LogicalResult checkNothingShared(const Trace &trace);
   void apply(Hierarchy &hierarchy, Redirection redirection);
   void cloneBodies(Hierarchy &hierarchy, CallOp call, ModuleOp from,
                    ModuleOp to);
@@ -65,7 +67,7 @@ private:
 /// Finds the idle twins that callers own.
 class TwinFinder {
 public:
-  TwinFinder(Hierarchy &hierarchy, const CallTree &tree);
+  explicit TwinFinder(Hierarchy &hierarchy);
 
   /// The instances below `caller`, in the order of their slots, that are the
   /// callee itself or an idle copy of it.
@@ -86,8 +88,7 @@ private:
 
 } // namespace
 
-TwinFinder::TwinFinder(Hierarchy &hierarchy, const CallTree &tree)
-    : hierarchy(hierarchy) {
+TwinFinder::TwinFinder(Hierarchy &hierarchy) : hierarchy(hierarchy) {
   for (auto method : hierarchy.getModel().getOps<MethodOp>())
     busy.insert(lookupInstance(hierarchy.getSymbols(), method.getInstance()));
 }
@@ -144,88 +145,147 @@ SmallVector<ModuleOp> TwinFinder::find(ModuleOp caller, ModuleOp callee) {
   return direct;
 }
 
-/// The slot that an op writes through its operand `index`, views in the same
-/// body looked through; null if there is none.
-static GetOp getWrittenSlot(OperatorOp op, int64_t index) {
-  Value value = op.getOperand(index);
-  while (auto view = value.getDefiningOp<OperatorOp>()) {
-    int64_t aliased =
-        view.getAliasedOperand(cast<OpResult>(value).getResultNumber());
-    if (aliased < 0)
-      return {};
-    value = view.getOperand(aliased);
-  }
-  return value.getDefiningOp<GetOp>();
-}
-
-LogicalResult CloneSharedModules::checkState(Hierarchy &hierarchy,
-                                             ModuleOp instance,
-                                             size_t numCalls) {
+LogicalResult CloneSharedModules::checkState(const Trace &trace,
+                                             StringAttr instance,
+                                             ArrayRef<unsigned> sites) {
   if (cloneParams == "share")
     return success();
-  LogicalResult result = success();
-  for (ModuleOp member : hierarchy.getSubtree(instance)) {
-    for (MethodOp method : hierarchy.getMethods(member)) {
-      method.getBody().walk([&](OperatorOp op) {
-        auto writes = op.getWrites();
-        if (!writes || failed(result))
-          return;
-        for (int64_t index : *writes) {
-          GetOp slot = getWrittenSlot(op, index);
-          if (!slot || failed(result))
-            continue;
-          result = op.emitError()
-                   << "'" << displayPath(instance.getSymName())
-                   << "' is called " << numCalls << " times and writes its own "
-                   << "state '" << slot.getSlot()
-                   << "': a copy would get a part of the updates only; trace "
-                      "the model in eval mode, or use --clone-params=share "
-                      "[R4]";
-        }
-      });
+  for (unsigned site : sites) {
+    const Frame &frame = trace.getFrames()[site];
+    for (unsigned i = frame.begin; i != frame.end; ++i) {
+      const Event &event = trace.getEvents()[i];
+      for (const MemoryRegion &region : event.writes) {
+        StringAttr slot = trace.getSlot(region.allocation);
+        if (slot && isAtOrBelow(slot, instance))
+          return event.op->emitError()
+                 << "'" << displayPath(instance) << "' is called "
+                 << sites.size() << " times and writes its own state '"
+                 << slot.getValue()
+                 << "': a copy would get a part of the updates only; trace "
+                    "the model in eval mode, or use --clone-params=share "
+                    "[R4]";
+      }
     }
   }
-  return result;
+  return success();
+}
+
+/// Whether two of these frames run in one execution.
+static bool runTogether(const Trace &trace, ArrayRef<unsigned> frames) {
+  for (auto [i, a] : llvm::enumerate(frames))
+    for (unsigned b : frames.drop_front(i + 1))
+      if (!trace.areExclusive(a, b))
+        return true;
+  return false;
+}
+
+/// A method that an instance calls on itself, several times, is copied for each
+/// call, so that what it calls in turn has one caller.
+bool CloneSharedModules::splitOwnMethods(Hierarchy &hierarchy,
+                                         const Trace &trace) {
+  llvm::MapVector<Operation *, SmallVector<CallOp>> callsOf;
+  for (const Frame &frame : trace.getFrames()) {
+    CallOp call = frame.getCall();
+    if (!call ||
+        trace.getFrames()[frame.parent].getInstance() != frame.getInstance())
+      continue;
+    SmallVector<CallOp> &calls = callsOf[MethodOp(frame.method)];
+    if (!llvm::is_contained(calls, call))
+      calls.push_back(call);
+  }
+  SmallVector<std::pair<CallOp, MethodOp>> work;
+  for (auto &[op, calls] : callsOf) {
+    auto method = cast<MethodOp>(op);
+    bool callsInstances = false;
+    method.getBody().walk([&](CallOp) { callsInstances = true; });
+    if (callsInstances)
+      for (CallOp call : ArrayRef(calls).drop_front())
+        work.push_back({call, method});
+  }
+  for (auto [call, method] : work) {
+    StringRef instance = method.getInstance();
+    std::string name = hierarchy.getFreshName(
+        lookupInstance(hierarchy.getSymbols(), instance),
+        unescapeName(method.getMethodName()), /*numbered=*/true);
+    MethodOp copy = hierarchy.cloneMethod(method, instance, instance, name);
+    madeForCalls.insert(copy.getSymNameAttr());
+    call.setCallee(copy.getSymName());
+  }
+  return !work.empty();
+}
+
+LogicalResult CloneSharedModules::checkNothingShared(const Trace &trace) {
+  for (auto &[symbol, sites] : collectCalls(trace)) {
+    if (!runTogether(trace, sites))
+      continue;
+    // The first op that makes one call run again.
+    const Frame *frame = &trace.getFrames()[sites.back()];
+    while (frame->op && !isa<LoopOp>(frame->op))
+      frame = &trace.getFrames()[frame->parent];
+    CallOp call = trace.getFrames()[sites.back()].getCall();
+    InFlightDiagnostic diag = call.emitError() << "'" << displayPath(symbol)
+                                               << "' is called again and again";
+    if (frame->op) {
+      diag
+          << " by a loop of which the number of rounds is not known; make it a "
+             "constant, or trace the model [R4]";
+      diag.attachNote(frame->op->getLoc()) << "the loop is here";
+      return diag;
+    }
+    diag << " in a way that cannot be taken apart; trace the model [R4]";
+    return diag;
+  }
+  return success();
 }
 
 LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
                                            bool &changed) {
   SymbolTable &symbols = hierarchy.getSymbols();
-  FailureOr<CallTree> tree = CallTree::compute(hierarchy.getModel(), symbols);
-  if (failed(tree))
+  FailureOr<Trace> trace =
+      Trace::compute(hierarchy.getModel(), symbols, AnchorSet());
+  if (failed(trace))
     return failure();
-  ArrayRef<CallTree::Node> nodes = tree->getNodes();
-  auto getInstance = [&](unsigned node) {
-    return lookupInstance(symbols, MethodOp(nodes[node].method).getInstance());
-  };
-  // Whether a node runs once: all instances on the way to it are called once.
-  std::vector<char> runsOnce(nodes.size(), true);
-  for (unsigned node = 1; node != nodes.size(); ++node) {
-    StringAttr symbol =
-        MethodOp(nodes[node].method).getInstanceAttr().getAttr();
-    runsOnce[node] = runsOnce[nodes[node].parent] &&
-                     tree->getCalls().lookup(symbol).size() == 1;
+  if (splitOwnMethods(hierarchy, *trace)) {
+    changed = true;
+    return success();
   }
+  ArrayRef<Frame> frames = trace->getFrames();
+  auto getCaller = [&](unsigned site) {
+    return lookupInstance(symbols, frames[frames[site].parent].getInstance());
+  };
+  auto allCalls = collectCalls(*trace);
+  // Whether a frame runs once: all instances on the way to it are called once.
+  std::vector<char> runsOnce(frames.size(), true);
+  for (auto &[symbol, sites] : allCalls)
+    if (runTogether(*trace, sites))
+      for (unsigned site : sites)
+        runsOnce[site] = false;
+  for (unsigned frame = 1; frame != frames.size(); ++frame)
+    runsOnce[frame] =
+        runsOnce[frame] && runsOnce[frames[frame].parent] &&
+        (!isa<LoopOp>(frames[frame].op) ||
+         trace->getInnerFrames(frames[frame].parent, frames[frame].op).size() ==
+             1);
 
-  TwinFinder twins(hierarchy, *tree);
+  TwinFinder twins(hierarchy);
   SmallVector<Redirection> redirections;
   LogicalResult result = success();
-  for (auto &[symbol, sites] : tree->getCalls()) {
+  for (auto &[symbol, sites] : allCalls) {
     ModuleOp callee = lookupInstance(symbols, symbol);
     auto isForeign = [&](unsigned site) {
-      return !isAtOrBelow(symbol, getInstance(nodes[site].parent).getSymName());
+      return !isAtOrBelow(symbol, getCaller(site).getSymName());
     };
-    bool isShared = sites.size() > 1;
-    if (!isShared && !isForeign(sites.front()))
+    bool isShared = runTogether(*trace, sites);
+    if (!isShared && llvm::none_of(sites, isForeign))
       continue;
     if (llvm::any_of(sites, [&](unsigned site) {
-          return !runsOnce[nodes[site].parent];
+          return !runsOnce[frames[site].parent];
         }))
       continue;
     // First the twins, caller by caller.
     llvm::MapVector<Operation *, SmallVector<unsigned>> byCaller;
     for (unsigned site : sites)
-      byCaller[getInstance(nodes[site].parent)].push_back(site);
+      byCaller[getCaller(site)].push_back(site);
     DenseMap<unsigned, ModuleOp> chosen;
     for (auto &[caller, ownSites] : byCaller) {
       SmallVector<ModuleOp> candidates =
@@ -246,16 +306,26 @@ LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
     for (unsigned site : sites)
       if (!chosen.contains(site) && !keeper)
         keeper = site;
+    // Calls that no execution makes beside those that stay may stay too.
+    SmallVector<unsigned> staying;
+    for (unsigned site : sites)
+      if (site == keeper || chosen.lookup(site) == callee)
+        staying.push_back(site);
     bool redirects = false;
     for (unsigned site : sites) {
-      if (site == keeper || chosen.lookup(site) == callee)
+      if (llvm::is_contained(staying, site))
         continue;
+      if (!chosen.contains(site) && llvm::all_of(staying, [&](unsigned other) {
+            return trace->areExclusive(site, other);
+          })) {
+        staying.push_back(site);
+        continue;
+      }
       redirects = true;
-      redirections.push_back({nodes[site].call, callee,
-                              getInstance(nodes[site].parent),
+      redirections.push_back({frames[site].getCall(), callee, getCaller(site),
                               chosen.lookup(site)});
     }
-    if (redirects && failed(checkState(hierarchy, callee, sites.size())))
+    if (redirects && failed(checkState(*trace, symbol, sites)))
       result = failure();
   }
   if (failed(result))
@@ -263,7 +333,7 @@ LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
   for (Redirection redirection : redirections)
     apply(hierarchy, redirection);
   changed = !redirections.empty();
-  return success();
+  return changed ? success() : checkNothingShared(*trace);
 }
 
 void CloneSharedModules::apply(Hierarchy &hierarchy, Redirection redirection) {
@@ -366,13 +436,14 @@ void CloneSharedModules::runOnOperation() {
   if (!changedAny)
     return markAllAnalysesPreserved();
   eraseDeadMethods(hierarchy);
-  FailureOr<CallTree> tree =
-      CallTree::compute(getOperation(), hierarchy.getSymbols());
-  if (failed(tree))
+  eraseDeadOps(getOperation());
+  FailureOr<Trace> trace =
+      Trace::compute(getOperation(), hierarchy.getSymbols(), AnchorSet());
+  if (failed(trace))
     return signalPassFailure();
-  for (auto &[instance, calls] : tree->getCalls())
-    if (calls.size() == 1)
-      hierarchy.makeForward(tree->getNodes()[calls.front()].method);
+  for (auto &[instance, sites] : collectCalls(*trace))
+    if (sites.size() == 1)
+      hierarchy.makeForward(MethodOp(trace->getFrames()[sites.front()].method));
 }
 
 } // namespace fqat

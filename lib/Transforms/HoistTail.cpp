@@ -10,13 +10,15 @@
 //   %c = fqat.op "aten::sigmoid"(%a)             // goes below %b
 //   %b = fqat.out_nop @out_nop1(%1)
 //
-// First the tail leaves callees that return before the last out_nop, deepest
-// callees first; then the bodies on the way to the last out_nop are reordered.
-// A call whose callee does nothing but tail moves as it is.
+// First the tail leaves callees, and arms of an `fqat.if`, that end before the
+// last out_nop, deepest ones first; then the bodies on the way to the last
+// out_nop are reordered. A call whose callee does nothing but tail moves as it
+// is.
 //
 //===----------------------------------------------------------------------===//
 
-#include "fqat/Analysis/Trace.h"
+#include "Rerouter.h"
+#include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
@@ -26,8 +28,10 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
@@ -49,7 +53,6 @@ struct Unit {
   SmallVector<MemoryRegion> reads, writes;
 
   bool isTail() const { return hasTail && !hasOther; }
-  bool isMixed() const { return hasTail && hasOther; }
 };
 
 /// The ops of one body that are to move, in their order.
@@ -64,9 +67,24 @@ private:
   struct Round {
     const Trace &trace;
     const Regions &regions;
-    /// The last out_nop's event, and the frames that it runs in.
-    unsigned lastNop;
-    DenseSet<unsigned> lastNopFrames;
+    SmallVector<unsigned> nops;
+
+    /// Whether an out_nop runs after a frame has ended.
+    bool hasNopAfter(unsigned frame) const {
+      unsigned end = trace.getFrames()[frame].end;
+      return llvm::any_of(llvm::reverse(nops), [&](unsigned nop) {
+        return nop >= end &&
+               !trace.areExclusive(trace.getEvents()[nop].frame, frame);
+      });
+    }
+  };
+
+  /// What keeps an op of the tail from passing one that stays.
+  struct Conflict {
+    Operation *moving = nullptr, *staying = nullptr;
+    StringRef why;
+    /// Whether a write is to blame, which may become out of place.
+    bool isWrite = false;
   };
 
   Unit getUnit(const Round &round, unsigned frame, Operation *op);
@@ -78,8 +96,21 @@ private:
                              Block::iterator end);
   LogicalResult checkOrder(const Round &round, unsigned frame,
                            const MoveSet &moved, Block::iterator end);
+  bool makeOutOfPlace(const Round &round, unsigned frame,
+                      const Conflict &conflict);
+  bool makeOutOfPlace(const Round &round, unsigned event);
+  MoveSet addRemade(const Round &round, unsigned frame, const MoveSet &moved);
   LogicalResult hoist(Hierarchy &hierarchy, const Round &round, unsigned frame);
+  LogicalResult hoistFromCallee(Hierarchy &hierarchy, const Round &round,
+                                unsigned frame);
+  LogicalResult hoistFromArms(const Round &round, unsigned frame, IfOp op);
   LogicalResult reorder(const Round &round, unsigned frame);
+  void eraseMoved(Block &body, const MoveSet &moved, const MoveSet &needed);
+
+  /// Whether a write became out of place, so that the trace is not true any
+  /// more.
+  bool isStale = false;
+  bool changed = false;
 };
 
 } // namespace
@@ -95,49 +126,82 @@ Unit HoistTail::getUnit(const Round &round, unsigned frame, Operation *op) {
     const Event &event = round.trace.getEvents()[i];
     bool isTail = round.regions.isTail(i);
     unit.hasTail |= isTail;
-    unit.hasOther |= !isTail && !event.isNumber;
+    unit.hasOther |= !isTail && event.isTensorEvent();
+    unit.isRandom |= event.isRandom;
+    unit.hasEffects |= event.hasEffects;
     for (const Read &read : event.reads)
       if (read.leaf.isTensor)
         unit.reads.push_back(read.leaf.region);
+    llvm::append_range(unit.reads, event.touches);
     llvm::append_range(unit.writes, event.writes);
-    if (auto oper = dyn_cast<OperatorOp>(event.op)) {
-      unit.isRandom |= oper.getRandom();
-      unit.hasEffects |= oper.getEffects();
-    }
-  }
-  if (auto oper = dyn_cast<OperatorOp>(op)) {
-    unit.isRandom |= oper.getRandom();
-    unit.hasEffects |= oper.getEffects();
   }
   return unit;
 }
 
 bool HoistTail::isFeederKind(const Round &round, unsigned frame,
                              Operation *op) {
+  auto [begin, end] = round.trace.getSpan(frame, op);
+  for (unsigned i = begin; i != end; ++i)
+    if (!round.trace.getEvents()[i].isNumber)
+      return false;
   if (isa<ListOp, TupleOp, DictOp, ConstantOp, GetOp>(op))
     return true;
   auto oper = dyn_cast<OperatorOp>(op);
-  if (!oper || oper.hasWrites() || oper.getRandom() || oper.getEffects())
-    return false;
-  auto [begin, end] = round.trace.getSpan(frame, op);
-  return begin == end || round.trace.getEvents()[begin].isNumber;
+  return oper && !oper.hasWrites() && !oper.getRandom() && !oper.getEffects();
+}
+
+/// What an op reads of the body that it stands in, and of those around it.
+static SmallVector<Value> getInputs(Operation *op) {
+  llvm::SetVector<Value> inputs(op->operand_begin(), op->operand_end());
+  getUsedValuesDefinedAbove(op->getRegions(), inputs);
+  return inputs.takeVector();
+}
+
+static bool overlaps(ArrayRef<MemoryRegion> a, ArrayRef<MemoryRegion> b) {
+  return llvm::any_of(a, [&](const MemoryRegion &x) {
+    return llvm::any_of(b,
+                        [&](const MemoryRegion &y) { return x.mayOverlap(y); });
+  });
+}
+
+/// Why `later` cannot run before `earlier`; empty if it can.
+static std::pair<StringRef, bool> getConflict(const Unit &earlier,
+                                              const Unit &later) {
+  if (!later.writes.empty() && (overlaps(later.writes, earlier.reads) ||
+                                overlaps(later.writes, earlier.writes)))
+    return {"writes memory that the tail reads or writes before", true};
+  if (!earlier.writes.empty() && overlaps(earlier.writes, later.reads))
+    return {"reads memory that the tail writes before", true};
+  if (later.isRandom && earlier.isRandom)
+    return {"draws random numbers, as the tail does before", false};
+  if (later.hasEffects && earlier.hasEffects)
+    return {"has an effect that is seen from outside, as the tail has before",
+            false};
+  return {"", false};
 }
 
 FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
                                       Block::iterator end) {
-  MethodOp method = round.trace.getFrames()[frame].method;
-  Block &body = method.getBody().front();
+  Block &body = *round.trace.getFrames()[frame].body;
   MoveSet moved;
+  SmallVector<Unit> movedUnits;
   for (Operation &op : llvm::make_range(body.begin(), end)) {
-    if (isa<ReturnOp>(op))
+    if (op.hasTrait<OpTrait::IsTerminator>())
       continue;
     Unit unit = getUnit(round, frame, &op);
     Operation *source = nullptr;
-    for (Value operand : op.getOperands())
-      if (Operation *definition = operand.getDefiningOp();
+    for (Value input : getInputs(&op))
+      if (Operation *definition = input.getDefiningOp();
           definition && moved.contains(definition))
         source = definition;
-    if (!unit.isTail() && !source)
+    // What is neither quantised nor tail goes along where it must not be
+    // passed: an append to the list that the tail appends to.
+    bool isBound = source || unit.isTail();
+    if (!isBound && !unit.hasOther)
+      isBound = llvm::any_of(movedUnits, [&](const Unit &other) {
+        return !getConflict(other, unit).first.empty();
+      });
+    if (!isBound)
       continue;
     if (unit.hasOther) {
       InFlightDiagnostic diag =
@@ -148,6 +212,7 @@ FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
       return diag;
     }
     moved.insert(&op);
+    movedUnits.push_back(std::move(unit));
   }
   // Lists, sizes and the like that only what moves reads move along: they
   // belong to their readers.
@@ -155,7 +220,8 @@ FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
   for (Operation &op : llvm::reverse(llvm::make_range(body.begin(), end))) {
     bool isFeeder = isFeederKind(round, frame, &op) && !op.use_empty() &&
                     llvm::all_of(op.getUsers(), [&](Operation *user) {
-                      return moved.contains(user) || reversed.contains(user);
+                      Operation *outer = body.findAncestorOpInBlock(*user);
+                      return moved.contains(outer) || reversed.contains(outer);
                     });
     if (isFeeder || moved.contains(&op))
       reversed.insert(&op);
@@ -163,45 +229,31 @@ FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
   return MoveSet(reversed.rbegin(), reversed.rend());
 }
 
-static bool overlaps(ArrayRef<MemoryRegion> a, ArrayRef<MemoryRegion> b) {
-  return llvm::any_of(a, [&](const MemoryRegion &x) {
-    return llvm::any_of(b,
-                        [&](const MemoryRegion &y) { return x.mayOverlap(y); });
-  });
-}
-
 LogicalResult HoistTail::checkOrder(const Round &round, unsigned frame,
                                     const MoveSet &moved, Block::iterator end) {
   // What moves passes all that stays behind it. Few ops write anything.
   SmallVector<std::pair<Operation *, Unit>> passing;
-  MethodOp method = round.trace.getFrames()[frame].method;
-  for (Operation &op :
-       llvm::make_range(method.getBody().front().begin(), end)) {
+  const Frame &run = round.trace.getFrames()[frame];
+  for (Operation &op : llvm::make_range(run.body->begin(), end)) {
     Unit unit = getUnit(round, frame, &op);
     if (moved.contains(&op)) {
       passing.push_back({&op, std::move(unit)});
       continue;
     }
     for (auto &[other, tail] : passing) {
-      StringRef why;
-      if ((!unit.writes.empty() && overlaps(unit.writes, tail.reads)) ||
-          (!unit.writes.empty() && overlaps(unit.writes, tail.writes)))
-        why = "writes memory that the tail reads or writes before";
-      else if (!tail.writes.empty() && overlaps(tail.writes, unit.reads))
-        why = "reads memory that the tail writes before";
-      else if (unit.isRandom && tail.isRandom)
-        why = "draws random numbers, as the tail does before";
-      else if (unit.hasEffects && tail.hasEffects)
-        why = "has an effect that is seen from outside, as the tail has before";
+      auto [why, isWrite] = getConflict(tail, unit);
       if (why.empty())
         continue;
+      if (isWrite && makeOutOfPlace(round, frame, {other, &op, why, true})) {
+        isStale = true;
+        return success();
+      }
       InFlightDiagnostic diag = op.emitError()
                                 << "this " << why
                                 << ", so that the tail cannot go behind the "
                                    "last out_nop with the same result [R3]";
-      diag.attachNote(other->getLoc())
-          << "the op of the tail is here, in '"
-          << displayPath(method.getInstance()) << "'";
+      diag.attachNote(other->getLoc()) << "the op of the tail is here, in '"
+                                       << displayPath(run.getInstance()) << "'";
       return diag;
     }
   }
@@ -209,7 +261,107 @@ LogicalResult HoistTail::checkOrder(const Round &round, unsigned frame,
 }
 
 //===----------------------------------------------------------------------===//
-// Out of a callee
+// Out of place
+//===----------------------------------------------------------------------===//
+
+/// The operator that computes the same bits out of place, whatever the kind of
+/// the tensor; empty if none does.
+static StringRef getFunctionalName(OperatorOp op) {
+  static const llvm::StringSet<> names = {
+      "aten::relu_",           "aten::relu6_",     "aten::hardtanh_",
+      "aten::leaky_relu_",     "aten::elu_",       "aten::celu_",
+      "aten::selu_",           "aten::silu_",      "aten::mish_",
+      "aten::gelu_",           "aten::hardswish_", "aten::hardsigmoid_",
+      "aten::sigmoid_",        "aten::tanh_",      "aten::dropout_",
+      "aten::feature_dropout_"};
+  return names.contains(op.getName()) ? op.getName().drop_back() : StringRef();
+}
+
+/// Makes every write that is to blame for a conflict out of place.
+bool HoistTail::makeOutOfPlace(const Round &round, unsigned frame,
+                               const Conflict &conflict) {
+  Unit moving = getUnit(round, frame, conflict.moving);
+  Unit staying = getUnit(round, frame, conflict.staying);
+  bool changed = false;
+  auto visit = [&](Operation *op, const Unit &other) {
+    auto [begin, end] = round.trace.getSpan(frame, op);
+    for (unsigned i = begin; i != end; ++i) {
+      const Event &event = round.trace.getEvents()[i];
+      if (!overlaps(event.writes, other.reads) &&
+          !overlaps(event.writes, other.writes))
+        continue;
+      if (!makeOutOfPlace(round, i))
+        return false;
+      changed = true;
+    }
+    return true;
+  };
+  return visit(conflict.staying, moving) && visit(conflict.moving, staying) &&
+         changed;
+}
+
+/// Makes one write out of place, if nobody relies on it but through its result.
+bool HoistTail::makeOutOfPlace(const Round &round, unsigned event) {
+  const Trace &trace = round.trace;
+  const Event &write = trace.getEvents()[event];
+  auto op = dyn_cast<OperatorOp>(write.op);
+  if (!op || op.getNumResults() != 1 || op.getWrites()->size() != 1 ||
+      !op.isWritten(0) || op.getAliasedOperand(0) != 0 ||
+      trace.getFramesOf(trace.getFrames()[write.frame].body).size() != 1)
+    return false;
+  for (const MemoryRegion &region : write.writes)
+    if (trace.isExternal(region.allocation))
+      return false;
+  // Whether a later read comes to the tensor by the op's result.
+  SmallVector<Use> renamed;
+  auto readsResult = [&](const Read &read, Operation *reader, unsigned frame) {
+    if (llvm::is_contained(read.writers, event))
+      return false;
+    if (read.leaf.event != event)
+      return true;
+    SmallVector<Leaf> leaves;
+    trace.getValue(frame, reader->getOperand(read.operand))
+        .collectLeaves(leaves);
+    if (llvm::any_of(leaves,
+                     [&](const Leaf &leaf) { return leaf.event == event; }))
+      return true;
+    // By an older name: it can read the result where it sees it.
+    bool sees = op->getParentRegion()->isAncestor(reader->getParentRegion()) &&
+                isa<TensorType>(reader->getOperand(read.operand).getType());
+    if (sees)
+      renamed.push_back({reader, read.operand});
+    return sees;
+  };
+  for (unsigned i = event + 1; i != trace.getEvents().size(); ++i)
+    for (const Read &read : trace.getEvents()[i].reads)
+      if (!readsResult(read, trace.getEvents()[i].op,
+                       trace.getEvents()[i].frame))
+        return false;
+  for (const Read &read : trace.getReturned())
+    if (!readsResult(read, trace.getReturn(), 0))
+      return false;
+  for (auto [reader, operand] : renamed)
+    reader->setOperand(operand, op.getResult(0));
+
+  OpBuilder builder(op);
+  StringRef name = getFunctionalName(op);
+  if (!name.empty()) {
+    op.setNameAttr(builder.getStringAttr(name));
+    op.removeWritesAttr();
+    op.removeAliasesAttr();
+    return true;
+  }
+  // Another op may convert its operands in place: it writes a copy.
+  Value none = ConstantOp::create(builder, op.getLoc(), builder.getUnitAttr());
+  auto copy =
+      OperatorOp::create(builder, op.getLoc(), "aten::clone", "",
+                         {op.getOperand(0), none}, op.getOperand(0).getType());
+  op->setOperand(0, copy.getResult(0));
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// Out of a body
 //===----------------------------------------------------------------------===//
 
 /// Whether a frame does both tail and other work itself or in its calls.
@@ -219,7 +371,7 @@ static bool isMixedFrame(const Trace &trace, const Regions &regions,
   const Frame &f = trace.getFrames()[frame];
   for (unsigned i = f.begin; i != f.end; ++i) {
     hasTail |= regions.isTail(i);
-    hasOther |= !regions.isTail(i) && !trace.getEvents()[i].isNumber;
+    hasOther |= !regions.isTail(i) && trace.getEvents()[i].isTensorEvent();
   }
   return hasTail && hasOther;
 }
@@ -227,87 +379,127 @@ static bool isMixedFrame(const Trace &trace, const Regions &regions,
 std::optional<unsigned> HoistTail::findFrameToHoist(const Round &round) {
   ArrayRef<Frame> frames = round.trace.getFrames();
   auto getClass = [&](unsigned frame) {
-    MethodOp method = frames[frame].method;
     return cast<ModuleOp>(SymbolTable::lookupNearestSymbolFrom(
-                              getOperation(), method.getInstanceAttr()))
+                              getOperation(), frames[frame].getInstance()))
         .getOriginalName();
   };
-  // A callee before the last out_nop must give up its tail. Its siblings of one
-  // class do the same, so that the branches of a head look alike.
+  // A body that ends before the last out_nop must give up its tail. A callee's
+  // siblings of one class do the same, so that the branches of a head look
+  // alike.
   std::vector<char> mustHoist(frames.size(), false);
   llvm::SmallDenseSet<std::pair<unsigned, StringRef>> kinds;
   for (unsigned frame = 1; frame != frames.size(); ++frame) {
-    if (round.lastNopFrames.contains(frame) ||
-        frames[frame].begin > round.lastNop ||
-        !isMixedFrame(round.trace, round.regions, frame))
+    if (!isMixedFrame(round.trace, round.regions, frame))
       continue;
-    mustHoist[frame] = true;
-    kinds.insert({frames[frame].parent, getClass(frame)});
-  }
-  for (unsigned frame = 1; frame != frames.size(); ++frame)
-    if (!mustHoist[frame] &&
-        kinds.contains({frames[frame].parent, getClass(frame)}) &&
-        isMixedFrame(round.trace, round.regions, frame))
+    if (round.hasNopAfter(frame)) {
       mustHoist[frame] = true;
-  // So must one that runs the last out_nop itself but takes what the tail
-  // makes: its own tail waits for that outside.
-  for (unsigned frame : round.lastNopFrames) {
-    if (frame == 0 || !isMixedFrame(round.trace, round.regions, frame))
+      if (frames[frame].getCall())
+        kinds.insert({frames[frame].parent, getClass(frame)});
       continue;
-    CallOp call = frames[frame].call;
-    for (Value argument : call.getArguments()) {
+    }
+    // So must one that runs an out_nop itself but takes what the tail makes:
+    // its own tail waits for that outside.
+    bool hasNop = llvm::any_of(round.nops, [&](unsigned nop) {
+      return nop >= frames[frame].begin && nop < frames[frame].end;
+    });
+    if (!hasNop)
+      continue;
+    for (Value input : getInputs(frames[frame].op)) {
       SmallVector<Leaf> leaves;
-      round.trace.getValue(frames[frame].parent, argument)
-          .collectLeaves(leaves);
+      round.trace.getValue(frames[frame].parent, input).collectLeaves(leaves);
       mustHoist[frame] |= llvm::any_of(leaves, [&](const Leaf &leaf) {
         return leaf.event != Leaf::None && round.regions.isTail(leaf.event);
       });
     }
   }
+  for (unsigned frame = 1; frame != frames.size(); ++frame)
+    if (!mustHoist[frame] && frames[frame].getCall() &&
+        kinds.contains({frames[frame].parent, getClass(frame)}) &&
+        isMixedFrame(round.trace, round.regions, frame))
+      mustHoist[frame] = true;
   // Callees follow their callers, and so are deeper: take the last one first.
   for (unsigned frame = frames.size(); frame-- > 1;) {
     if (!mustHoist[frame])
       continue;
     // One whose tail all runs further down has nothing of its own to give.
-    MethodOp method = frames[frame].method;
-    for (Operation &op : method.getBody().front())
+    for (Operation &op : *frames[frame].body)
       if (getUnit(round, frame, &op).isTail())
         return frame;
   }
   return std::nullopt;
 }
 
+/// What moves, and the numbers and constants that it needs and something else
+/// needs too: they are made again.
+MoveSet HoistTail::addRemade(const Round &round, unsigned frame,
+                             const MoveSet &moved) {
+  Block &body = *round.trace.getFrames()[frame].body;
+  MoveSet needed(moved.begin(), moved.end());
+  for (Operation &op : llvm::reverse(body)) {
+    if (!needed.contains(&op))
+      continue;
+    for (Value input : getInputs(&op)) {
+      Operation *definition = input.getDefiningOp();
+      if (definition && definition->getBlock() == &body &&
+          !moved.contains(definition) && !isa<ListOp, DictOp>(definition) &&
+          isFeederKind(round, frame, definition))
+        needed.insert(definition);
+    }
+  }
+  return needed;
+}
+
+void HoistTail::eraseMoved(Block &body, const MoveSet &moved,
+                           const MoveSet &needed) {
+  for (Operation *op : llvm::reverse(moved.getArrayRef()))
+    op->erase();
+  // Numbers that only the tail needed are of no use here any more.
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
+    if (needed.contains(&op) && op.use_empty())
+      op.erase();
+  changed = true;
+  numHoisted += moved.size();
+  getAnalysis<ChangeCounts>().opsMoved += moved.size();
+}
+
 LogicalResult HoistTail::hoist(Hierarchy &hierarchy, const Round &round,
                                unsigned frame) {
+  const Frame &run = round.trace.getFrames()[frame];
+  if (isa<CallOp>(run.op))
+    return hoistFromCallee(hierarchy, round, frame);
+  if (auto branch = dyn_cast<IfOp>(run.op))
+    return hoistFromArms(round, run.parent, branch);
+  InFlightDiagnostic diag =
+      run.op->emitError() << "this holds ops of the tail and of the quantised "
+                             "region, and an out_nop runs after it; take the "
+                             "tail out of it by hand [R3]";
+  for (unsigned i = run.begin; i != run.end; ++i)
+    if (round.regions.isTail(i)) {
+      diag.attachNote(round.trace.getEvents()[i].op->getLoc())
+          << "the tail begins here";
+      break;
+    }
+  return diag;
+}
+
+LogicalResult HoistTail::hoistFromCallee(Hierarchy &hierarchy,
+                                         const Round &round, unsigned frame) {
   MethodOp method = round.trace.getFrames()[frame].method;
-  CallOp call = round.trace.getFrames()[frame].call;
-  if (round.trace.getFramesOf(method).size() != 1 ||
+  CallOp call = round.trace.getFrames()[frame].getCall();
+  Block &body = method.getBody().front();
+  if (round.trace.getFramesOf(&body).size() != 1 ||
       !llvm::hasSingleElement(*hierarchy.getSymbols().getSymbolUses(
           method.getSymNameAttr(), getOperation())))
     return call.emitError()
            << "'" << displayPath(method.getInstance())
            << "' is called from several places, so that its tail cannot move "
               "into its caller; clone shared modules first [R3]";
-  Block &body = method.getBody().front();
   FailureOr<MoveSet> moved = collect(round, frame, body.end());
   if (failed(moved) || failed(checkOrder(round, frame, *moved, body.end())))
     return failure();
-
-  // Numbers and constants that the tail needs, and something else too, are made
-  // again in the caller.
-  auto isRemade = [&](Operation *op) {
-    return !moved->contains(op) && isFeederKind(round, frame, op) &&
-           !isa<ListOp, DictOp>(op);
-  };
-  MoveSet needed(moved->begin(), moved->end());
-  for (Operation &op : llvm::reverse(body)) {
-    if (!needed.contains(&op))
-      continue;
-    for (Value operand : op.getOperands())
-      if (Operation *definition = operand.getDefiningOp();
-          definition && isRemade(definition))
-        needed.insert(definition);
-  }
+  if (isStale)
+    return success();
+  MoveSet needed = addRemade(round, frame, *moved);
 
   // What else the moved ops read, the callee returns; what it returned of the
   // tail, it does not.
@@ -328,13 +520,13 @@ LogicalResult HoistTail::hoist(Hierarchy &hierarchy, const Round &round,
   for (Operation &op : body) {
     if (!needed.contains(&op))
       continue;
-    for (Value operand : op.getOperands()) {
-      Operation *definition = operand.getDefiningOp();
+    for (Value input : getInputs(&op)) {
+      Operation *definition = input.getDefiningOp();
       if (!definition || needed.contains(definition) ||
-          resultOf.contains(operand))
+          resultOf.contains(input))
         continue;
-      resultOf[operand] = returned.size();
-      returned.push_back(operand);
+      resultOf[input] = returned.size();
+      returned.push_back(input);
     }
   }
 
@@ -363,15 +555,111 @@ LogicalResult HoistTail::hoist(Hierarchy &hierarchy, const Round &round,
   method.setFunctionTypeAttr(
       TypeAttr::get(builder.getFunctionType(method.getArgumentTypes(), types)));
   method.removeResAttrsAttr();
-  for (Operation *op : llvm::reverse(moved->getArrayRef()))
-    op->erase();
-  // Numbers that only the tail needed are of no use here any more.
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
-    if (needed.contains(&op) && op.use_empty())
-      op.erase();
+  eraseMoved(body, *moved, needed);
   pruneSignature(hierarchy.getSymbols(), method);
-  numHoisted += moved->size();
-  getAnalysis<ChangeCounts>().opsMoved += moved->size();
+  return success();
+}
+
+/// Splits an `fqat.if` in two: the tail of its arms goes to a second one behind
+/// it, with the same condition.
+///
+///   %r = fqat.if %c { %a = ..; %t = sigmoid(%a); yield %t } else { yield %x }
+///
+///   %a1 = fqat.if %c { %a = ..; yield %a } else { yield uninitialized }
+///   %r = fqat.if %c { %t = sigmoid(%a1); yield %t } else { yield %x }
+LogicalResult HoistTail::hoistFromArms(const Round &round, unsigned frame,
+                                       IfOp op) {
+  if (round.trace.getFramesOf(op->getBlock()).size() != 1)
+    return op.emitError() << "the tail in this if cannot leave it, because the "
+                             "code around it runs several times [R3]";
+  SmallVector<MoveSet, 2> moved(2), needed(2);
+  for (unsigned arm : round.trace.getInnerFrames(frame, op)) {
+    Block *body = round.trace.getFrames()[arm].body;
+    unsigned i = body->getParent()->getRegionNumber();
+    FailureOr<MoveSet> found = collect(round, arm, body->end());
+    if (failed(found) || failed(checkOrder(round, arm, *found, body->end())))
+      return failure();
+    if (isStale)
+      return success();
+    moved[i] = std::move(*found);
+    needed[i] = addRemade(round, arm, moved[i]);
+  }
+
+  // Which results the second if makes, and which values of each arm it reads.
+  SmallVector<bool> isLate(op->getNumResults(), false);
+  SmallVector<llvm::SetVector<Value>, 2> threaded(2);
+  for (auto [i, region] : llvm::enumerate(op->getRegions()))
+    for (auto [k, operand] :
+         llvm::enumerate(region.front().getTerminator()->getOperands()))
+      isLate[k] = isLate[k] || moved[i].contains(operand.getDefiningOp());
+  for (auto [i, region] : llvm::enumerate(op->getRegions())) {
+    auto thread = [&](Value value) {
+      if (value.getParentRegion() == &region &&
+          !needed[i].contains(value.getDefiningOp()))
+        threaded[i].insert(value);
+    };
+    for (Operation *inner : needed[i])
+      llvm::for_each(getInputs(inner), thread);
+    for (auto [k, operand] :
+         llvm::enumerate(region.front().getTerminator()->getOperands()))
+      if (isLate[k])
+        thread(operand);
+  }
+
+  // The second if.
+  OpBuilder builder(op);
+  SmallVector<Type> earlyTypes, lateTypes;
+  for (auto [k, type] : llvm::enumerate(op->getResultTypes()))
+    (isLate[k] ? lateTypes : earlyTypes).push_back(type);
+  unsigned numKept = earlyTypes.size();
+  for (auto &values : threaded)
+    llvm::append_range(earlyTypes, ValueRange(values.getArrayRef()).getTypes());
+  auto first =
+      IfOp::create(builder, op.getLoc(), earlyTypes, op.getCondition());
+  auto second =
+      IfOp::create(builder, op.getLoc(), lateTypes, op.getCondition());
+  first->setLoc(stripNames(op.getLoc()));
+  second->setLoc(stripNames(op.getLoc()));
+  unsigned nextThread = numKept;
+  SmallVector<IRMapping, 2> mappings(2);
+  for (auto [values, mapping] : llvm::zip(threaded, mappings))
+    for (Value value : values)
+      mapping.map(value, first.getResult(nextThread++));
+  for (auto [i, region] : llvm::enumerate(op->getRegions())) {
+    Operation *yield = region.front().getTerminator();
+    builder.createBlock(&second->getRegion(i));
+    for (Operation &inner : region.front())
+      if (needed[i].contains(&inner))
+        builder.clone(inner, mappings[i]);
+    SmallVector<Value> late, early;
+    for (auto [k, operand] : llvm::enumerate(yield->getOperands()))
+      if (isLate[k])
+        late.push_back(mappings[i].lookupOrDefault(operand));
+      else
+        early.push_back(operand);
+    YieldOp::create(builder, yield->getLoc(), late);
+    // The first if yields what the second one reads of this arm.
+    builder.setInsertionPoint(yield);
+    for (auto [j, values] : llvm::enumerate(threaded))
+      for (Value value : values) {
+        if (i == j) {
+          early.push_back(value);
+          continue;
+        }
+        early.push_back(OperatorOp::create(builder, op.getLoc(),
+                                           "prim::Uninitialized", "",
+                                           ValueRange(), value.getType())
+                            .getResult(0));
+      }
+    yield->setOperands(early);
+    eraseMoved(region.front(), moved[i], needed[i]);
+    first->getRegion(i).takeBody(region);
+  }
+  unsigned nextEarly = 0, nextLate = 0;
+  for (auto [k, result] : llvm::enumerate(op->getResults()))
+    result.replaceAllUsesWith(isLate[k] ? second.getResult(nextLate++)
+                                        : first.getResult(nextEarly++));
+  op.erase();
   return success();
 }
 
@@ -380,15 +668,16 @@ LogicalResult HoistTail::hoist(Hierarchy &hierarchy, const Round &round,
 //===----------------------------------------------------------------------===//
 
 LogicalResult HoistTail::reorder(const Round &round, unsigned frame) {
-  MethodOp method = round.trace.getFrames()[frame].method;
-  Block &body = method.getBody().front();
+  Block &body = *round.trace.getFrames()[frame].body;
   Operation *pivot = nullptr;
   for (Operation &op : body) {
     auto [begin, end] = round.trace.getSpan(frame, &op);
-    if (begin <= round.lastNop && round.lastNop < end)
-      pivot = &op;
+    for (unsigned nop : round.nops)
+      if (begin <= nop && nop < end)
+        pivot = &op;
   }
-  assert(pivot && "the frame runs the last out_nop");
+  if (!pivot)
+    return success();
   FailureOr<MoveSet> moved = collect(round, frame, pivot->getIterator());
   if (failed(moved))
     return failure();
@@ -396,8 +685,10 @@ LogicalResult HoistTail::reorder(const Round &round, unsigned frame) {
     return success();
   if (failed(checkOrder(round, frame, *moved, std::next(pivot->getIterator()))))
     return failure();
-  for (Value operand : pivot->getOperands())
-    if (Operation *definition = operand.getDefiningOp();
+  if (isStale)
+    return success();
+  for (Value input : getInputs(pivot))
+    if (Operation *definition = input.getDefiningOp();
         definition && moved->contains(definition))
       return pivot->emitError() << "the last out_nop depends on the tail [R3]";
   Operation *last = pivot;
@@ -405,6 +696,7 @@ LogicalResult HoistTail::reorder(const Round &round, unsigned frame) {
     op->moveAfter(last);
     last = op;
   }
+  changed = true;
   numMoved += moved->size();
   getAnalysis<ChangeCounts>().opsMoved += moved->size();
   return success();
@@ -416,31 +708,36 @@ void HoistTail::runOnOperation() {
   if (failed(anchorSet))
     return signalPassFailure();
   Hierarchy hierarchy(getOperation());
+  changed = false;
   while (true) {
     FailureOr<Trace> trace =
         Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
     if (failed(trace))
       return signalPassFailure();
     Regions regions(*trace);
-    std::optional<unsigned> lastNop;
+    Round round{*trace, regions, {}};
     for (auto [i, event] : llvm::enumerate(trace->getEvents()))
       if (event.kind == Event::Nop)
-        lastNop = i;
-    if (!lastNop)
+        round.nops.push_back(i);
+    if (round.nops.empty())
       return markAllAnalysesPreserved();
-    Round round{*trace, regions, *lastNop, {}};
-    unsigned frame = trace->getEvents()[*lastNop].frame;
-    while (round.lastNopFrames.insert(frame).second)
-      frame = trace->getFrames()[frame].parent;
 
-    if (std::optional<unsigned> callee = findFrameToHoist(round)) {
-      if (failed(hoist(hierarchy, round, *callee)))
+    isStale = false;
+    if (std::optional<unsigned> frame = findFrameToHoist(round)) {
+      if (failed(hoist(hierarchy, round, *frame)))
         return signalPassFailure();
       continue;
     }
-    for (auto [i, f] : llvm::enumerate(trace->getFrames()))
-      if (round.lastNopFrames.contains(i) && failed(reorder(round, i)))
+    // What a frame's body moves, the frames of the same body move alike.
+    DenseSet<Block *> seen;
+    for (auto [i, frame] : llvm::enumerate(trace->getFrames()))
+      if (!isStale && seen.insert(frame.body).second &&
+          failed(reorder(round, i)))
         return signalPassFailure();
+    if (isStale)
+      continue;
+    if (changed)
+      eraseDeadOps(getOperation());
     return;
   }
 }

@@ -15,7 +15,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "fqat/Analysis/Trace.h"
+#include "Rerouter.h"
+#include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
@@ -36,9 +37,6 @@ namespace fqat {
 
 namespace {
 
-/// An operand by its op and number.
-using Use = std::pair<Operation *, unsigned>;
-
 /// A tensor by the op that makes it and the number that the trace gives it.
 using TensorKey = std::pair<Operation *, unsigned>;
 
@@ -50,46 +48,12 @@ struct Placement {
   Value value;
 };
 
-/// Hands the result of a nop to the uses that want it, through lists, calls and
-/// returns.
-class Rerouter {
-public:
-  Rerouter(SymbolTable &symbols, mlir::ModuleOp model,
-           const DenseSet<Use> &wanted)
-      : symbols(symbols), model(model), wanted(wanted) {}
-
-  /// Makes the wanted uses that `from` reaches read `to`, which is defined
-  /// after it in the same body. Uses that are not wanted keep `from`.
-  LogicalResult reroute(Value from, Value to);
-
-  /// Whether a method got other arguments or results.
-  bool changedSignature() const { return signatureChanged; }
-  const DenseSet<Use> &getDone() const { return done; }
-
-private:
-  enum Reach { Nothing = 0, Wanted = 1, Unwanted = 2, Both = 3 };
-  /// What reads a value through one of its uses; the uses that want the nop's
-  /// result are appended to `found`.
-  Reach getReach(OpOperand &use, SmallVectorImpl<Use> &found);
-  Reach getLeafReach(OpOperand &use, SmallVectorImpl<Use> &found);
-  /// The value that a use becomes elsewhere, as an element or whole.
-  SmallVector<Value> getFlow(OpOperand &use);
-  SmallVector<CallOp> getCalls(MethodOp method);
-
-  SymbolTable &symbols;
-  mlir::ModuleOp model;
-  const DenseSet<Use> &wanted;
-  DenseSet<Use> done;
-  bool signatureChanged = false;
-};
-
 struct InsertOutNop : public impl::InsertOutNopPassBase<InsertOutNop> {
   using Base::Base;
   void runOnOperation() final;
 
 private:
-  FailureOr<Placement> place(const Trace &trace, const Regions &regions,
-                             const CrossingValue &crossing);
+  FailureOr<Placement> place(const Trace &trace, const CrossingValue &crossing);
   LogicalResult insert(Hierarchy &hierarchy, const Trace &trace,
                        const CrossingValue &crossing,
                        const Placement &placement, bool &signatureChanged);
@@ -109,199 +73,32 @@ private:
 } // namespace
 
 //===----------------------------------------------------------------------===//
-// Rerouting
-//===----------------------------------------------------------------------===//
-
-SmallVector<CallOp> Rerouter::getCalls(MethodOp method) {
-  SmallVector<CallOp> calls;
-  model.walk([&](CallOp call) {
-    if (call.getCallee() == method.getSymName())
-      calls.push_back(call);
-  });
-  return calls;
-}
-
-SmallVector<Value> Rerouter::getFlow(OpOperand &use) {
-  Operation *user = use.getOwner();
-  unsigned index = use.getOperandNumber();
-  if (auto call = dyn_cast<CallOp>(user))
-    return {symbols.lookup<MethodOp>(call.getCallee()).getArgument(index)};
-  if (isa<ReturnOp>(user)) {
-    SmallVector<Value> results;
-    for (CallOp call : getCalls(user->getParentOfType<MethodOp>()))
-      results.push_back(call.getResult(index));
-    return results;
-  }
-  if (!isa<ListOp, TupleOp, DictOp>(user))
-    return {};
-  // An element: what takes the aggregate apart finds it again.
-  SmallVector<Value> results;
-  for (OpOperand &outer : user->getResult(0).getUses())
-    if (auto unpack = dyn_cast<UnpackOp>(outer.getOwner()))
-      results.push_back(unpack.getResult(index));
-  return results;
-}
-
-/// Whether a use reads the value itself, rather than handing it on.
-static bool isLeafUse(OpOperand &use) {
-  Operation *user = use.getOwner();
-  return isa<OperatorOp, OutNopOp>(user) ||
-         (isa<ReturnOp>(user) &&
-          user->getParentOfType<MethodOp>().isExported());
-}
-
-/// Whether a use reads the size or the kind of a tensor only: the nop's result
-/// has the same.
-static bool isMetadataUse(OpOperand &use) {
-  auto op = dyn_cast<OperatorOp>(use.getOwner());
-  return op && readsMetadataOnly(op);
-}
-
-Rerouter::Reach Rerouter::getLeafReach(OpOperand &use,
-                                       SmallVectorImpl<Use> &found) {
-  if (isMetadataUse(use))
-    return Nothing;
-  Use leaf{use.getOwner(), use.getOperandNumber()};
-  if (!wanted.contains(leaf))
-    return Unwanted;
-  found.push_back(leaf);
-  return Wanted;
-}
-
-Rerouter::Reach Rerouter::getReach(OpOperand &first,
-                                   SmallVectorImpl<Use> &found) {
-  // A worklist: how far a value flows is the user's choice.
-  unsigned reach = Nothing;
-  SmallVector<OpOperand *> worklist = {&first};
-  DenseSet<OpOperand *> seen;
-  auto addUses = [&](Value value) {
-    for (OpOperand &use : value.getUses())
-      worklist.push_back(&use);
-  };
-  while (!worklist.empty()) {
-    OpOperand &use = *worklist.pop_back_val();
-    if (!seen.insert(&use).second || isa<UnpackOp>(use.getOwner()))
-      continue;
-    if (isLeafUse(use)) {
-      reach |= getLeafReach(use, found);
-      continue;
-    }
-    for (Value value : getFlow(use))
-      addUses(value);
-    if (isa<ListOp, TupleOp, DictOp>(use.getOwner()))
-      addUses(use.getOwner()->getResult(0));
-  }
-  return Reach(reach);
-}
-
-/// Each result keeps its place.
-static SmallVector<std::optional<unsigned>> getIdentityMap(unsigned size) {
-  SmallVector<std::optional<unsigned>> map;
-  for (unsigned i = 0; i != size; ++i)
-    map.push_back(i);
-  return map;
-}
-
-static LogicalResult emitSharedError(Operation *op, MethodOp method) {
-  return op->emitError()
-         << "'" << method.getSymName()
-         << "' is called from several places, so that its signature cannot "
-            "change; clone shared modules first [R1]";
-}
-
-LogicalResult Rerouter::reroute(Value from, Value to) {
-  SmallVector<std::pair<Value, Value>> worklist = {{from, to}};
-  while (!worklist.empty()) {
-    auto [oldValue, newValue] = worklist.pop_back_val();
-    // In program order, so that what is added has one order.
-    SmallVector<OpOperand *> uses;
-    for (OpOperand &use : oldValue.getUses())
-      uses.push_back(&use);
-    llvm::sort(uses, [](OpOperand *a, OpOperand *b) {
-      if (a->getOwner() != b->getOwner())
-        return a->getOwner()->isBeforeInBlock(b->getOwner());
-      return a->getOperandNumber() < b->getOperandNumber();
-    });
-    Operation *definition = newValue.getDefiningOp();
-    for (OpOperand *use : uses) {
-      Operation *user = use->getOwner();
-      if (user == definition)
-        continue;
-      bool isBehind = !definition ||
-                      definition->getBlock() != user->getBlock() ||
-                      definition->isBeforeInBlock(user);
-      if (isMetadataUse(*use)) {
-        if (isBehind)
-          use->set(newValue);
-        continue;
-      }
-      SmallVector<Use> found;
-      Reach reach = getReach(*use, found);
-      if (!(reach & Wanted))
-        continue;
-      if (!isBehind)
-        return user->emitError()
-               << "the value is collected before it is complete, so that no "
-                  "out_nop can stand in between [R1]";
-      if (reach == Wanted) {
-        // All that it becomes is wanted: nothing to split.
-        use->set(newValue);
-        done.insert_range(found);
-        continue;
-      }
-      // Some want the nop's result and some the value: hand on both.
-      OpBuilder builder(user);
-      if (isa<ListOp, TupleOp, DictOp>(user)) {
-        builder.setInsertionPointAfter(user);
-        Operation *copy = builder.clone(*user);
-        copy->setOperand(use->getOperandNumber(), newValue);
-        worklist.push_back({user->getResult(0), copy->getResult(0)});
-        continue;
-      }
-      signatureChanged = true;
-      if (auto call = dyn_cast<CallOp>(user)) {
-        auto method = symbols.lookup<MethodOp>(call.getCallee());
-        if (getCalls(method).size() != 1)
-          return emitSharedError(call, method);
-        unsigned index = method.getNumArguments();
-        if (failed(method.insertArgument(
-                index, newValue.getType(),
-                method.getArgAttrDict(use->getOperandNumber()),
-                method.getLoc())))
-          return failure();
-        method.setArgAttr(index, FQATDialect::kArgNameAttr,
-                          StringAttr::get(method.getContext(), ""));
-        BlockArgument oldArgument = method.getArgument(use->getOperandNumber());
-        SmallVector<Value> arguments(call.getArguments());
-        arguments.push_back(newValue);
-        rebuildCall(call, arguments, call.getResultTypes(),
-                    getIdentityMap(call.getNumResults()));
-        worklist.push_back({oldArgument, method.getArgument(index)});
-        continue;
-      }
-      auto ret = cast<ReturnOp>(user);
-      auto method = ret->getParentOfType<MethodOp>();
-      SmallVector<CallOp> calls = getCalls(method);
-      if (calls.size() != 1)
-        return emitSharedError(ret, method);
-      CallOp call = calls.front();
-      unsigned index = use->getOperandNumber();
-      unsigned added = method.getNumResults();
-      if (failed(method.insertResult(added, newValue.getType(), {})))
-        return failure();
-      ret->insertOperands(added, {newValue});
-      CallOp rebuilt =
-          rebuildCall(call, call.getArguments(), method.getResultTypes(),
-                      getIdentityMap(call.getNumResults()));
-      worklist.push_back({rebuilt.getResult(index), rebuilt.getResult(added)});
-    }
-  }
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
 // Placement
 //===----------------------------------------------------------------------===//
+
+/// The values that can be read behind an op: those that it makes, and those
+/// made before, latest first, in its body and in the bodies around.
+static SmallVector<Value> getNamesBefore(Operation *after) {
+  SmallVector<Value> names;
+  for (Operation *op = after; op;) {
+    llvm::append_range(names, op->getResults());
+    if (Operation *previous = op->getPrevNode()) {
+      op = previous;
+      continue;
+    }
+    llvm::append_range(names, op->getBlock()->getArguments());
+    // What an if or a loop makes is not there yet in its bodies.
+    do {
+      op = op->getParentOp();
+      if (isa<MethodOp, FunctionOp>(op))
+        return names;
+      if (!op->getPrevNode())
+        llvm::append_range(names, op->getBlock()->getArguments());
+    } while (!op->getPrevNode());
+    op = op->getPrevNode();
+  }
+  return names;
+}
 
 /// The value of a frame's body that holds the very tensor of a crossing value
 /// right after its producer: one that `after` makes, or that is taken out of a
@@ -327,18 +124,13 @@ static Value findValue(const Trace &trace, unsigned frame, Operation *&after,
         return result;
       }
   }
-  for (Operation *op = after->getPrevNode(); op; op = op->getPrevNode())
-    for (Value result : op->getResults())
-      if (holds(result))
-        return result;
-  for (BlockArgument argument : after->getBlock()->getArguments())
-    if (holds(argument))
-      return argument;
+  for (Value name : getNamesBefore(after))
+    if (holds(name))
+      return name;
   return {};
 }
 
 FailureOr<Placement> InsertOutNop::place(const Trace &trace,
-                                         const Regions &regions,
                                          const CrossingValue &crossing) {
   ArrayRef<Event> events = trace.getEvents();
   ArrayRef<Frame> frames = trace.getFrames();
@@ -346,32 +138,34 @@ FailureOr<Placement> InsertOutNop::place(const Trace &trace,
   Placement placement{producer.frame, producer.op, Value()};
   placement.value =
       findValue(trace, placement.frame, placement.after, crossing);
-  // Outwards, while nothing but the nops of the same op happens in between.
+  // Outwards, while nothing but the nops of the same op happens in between. The
+  // arms of an if and the rounds of a loop keep their nops.
   while (placement.frame != 0) {
     const Frame &frame = frames[placement.frame];
-    bool isAdjacent = true;
-    for (unsigned i = crossing.producer + 1; i != frame.end; ++i) {
-      const Event &between = events[i];
-      bool isOwnNop = between.kind == Event::Nop &&
-                      between.reads.front().getProducer() == crossing.producer;
-      isAdjacent &= between.isNumber || isOwnNop;
-    }
-    MethodOp method = frame.method;
-    // What hands out several values keeps their nops inside, side by side.
-    if (!isAdjacent || (placement.value && method.getNumResults() > 1))
+    if (!isa<CallOp, CallFunctionOp>(frame.op))
       break;
-    Operation *after = frame.call;
+    bool isAdjacent = true;
+    for (unsigned i = crossing.producer + 1; i != frame.end; ++i)
+      isAdjacent &=
+          !standsBetween(trace, i, crossing.producer, crossing.producer);
+    // What hands out several values keeps their nops inside, side by side.
+    if (!isAdjacent || (placement.value && !frame.isInFunction &&
+                        frame.op->getNumResults() > 1))
+      break;
+    Operation *after = frame.op;
     Value value = findValue(trace, frame.parent, after, crossing);
     if (!value)
       break;
     placement = {frame.parent, after, value};
   }
+  if (placement.value && frames[placement.frame].isInFunction)
+    placement.value = Value();
   if (placement.value)
     return placement;
   return producer.op->emitError()
          << "the value that this writes crosses into the tail, but no value "
             "of '"
-         << displayPath(MethodOp(frames[producer.frame].method).getInstance())
+         << displayPath(frames[producer.frame].getInstance())
          << "' holds it, so that no out_nop can be placed [R1]";
 }
 
@@ -402,9 +196,7 @@ LogicalResult InsertOutNop::strip(const Trace &trace, const Regions &regions) {
                    !regions.hasAnchorDownstream(i) &&
                    (!regions.getUsers(i).empty() || regions.isReturned(i));
     for (unsigned k = producer + 1; isRight && k != i; ++k)
-      isRight = events[k].isNumber ||
-                (events[k].kind == Event::Nop &&
-                 events[k].reads.front().getProducer() == producer);
+      isRight = !standsBetween(trace, k, producer, i);
     isRight = isRight && !uncovered.contains(getKey(trace, read.leaf)) &&
               covered.insert(getKey(trace, read.leaf)).second &&
               used.insert(nop.getInstance()).second;
@@ -499,11 +291,17 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
                                    const Placement &placement,
                                    bool &signatureChanged) {
   MethodOp method = trace.getFrames()[placement.frame].method;
-  if (trace.getFramesOf(method).size() != 1)
-    return trace.getEvents()[crossing.producer].op->emitError()
-           << "'" << displayPath(method.getInstance())
-           << "' runs several times, so that one out_nop would serve several "
-              "values; clone shared modules first [R1]";
+  ArrayRef<unsigned> runs =
+      trace.getFramesOf(trace.getFrames()[placement.frame].body);
+  // Runs of which an execution makes one only share the nop; it serves the
+  // other crossing values too.
+  signatureChanged = runs.size() != 1;
+  for (unsigned run : runs)
+    if (run != placement.frame && !trace.areExclusive(run, placement.frame))
+      return trace.getEvents()[crossing.producer].op->emitError()
+             << "'" << displayPath(method.getInstance())
+             << "' runs several times, so that one out_nop would serve several "
+                "values; clone shared modules first [R1]";
   ModuleOp owner = lookupInstance(hierarchy.getSymbols(), method.getInstance());
   std::string instance =
       getNopInstance(hierarchy, owner, getKey(trace, crossing.leaf));
@@ -521,7 +319,14 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
       placement.value.getType(),
       FlatSymbolRefAttr::get(&getContext(), instance), placement.value);
 
-  DenseSet<Use> wanted;
+  DenseSet<Use> wanted, reading;
+  for (const Event &event : trace.getEvents())
+    for (const Read &read : event.reads)
+      if (read.leaf.isSameTensor(crossing.leaf))
+        reading.insert({event.op, read.operand});
+  for (const Read &read : trace.getReturned())
+    if (read.leaf.isSameTensor(crossing.leaf))
+      reading.insert({trace.getReturn(), read.operand});
   for (auto [event, operand] : crossing.readers)
     wanted.insert({trace.getEvents()[event].op, operand});
   if (crossing.isReturned)
@@ -530,14 +335,9 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
         wanted.insert({trace.getReturn(), read.operand});
   // A later size of the value may as well be that of the nop's result: what the
   // tail computes with then needs the nop's result only.
-  Rerouter rerouter(hierarchy.getSymbols(), getOperation(), wanted);
+  Rerouter rerouter(hierarchy.getSymbols(), getOperation(), wanted, reading);
   // Every name of the tensor in this body.
-  SmallVector<Value> names;
-  for (Operation *op = placement.after; op; op = op->getPrevNode())
-    for (Value result : op->getResults())
-      names.push_back(result);
-  llvm::append_range(names, placement.after->getBlock()->getArguments());
-  for (Value name : names) {
+  for (Value name : getNamesBefore(placement.after)) {
     const AbstractValue &held = trace.getValue(placement.frame, name);
     if (isa<TensorType>(name.getType()) && held.leaves.size() == 1 &&
         trace.readAfter(held.leaves.front(), crossing.producer)
@@ -545,7 +345,7 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
         failed(rerouter.reroute(name, nop.getResult())))
       return failure();
   }
-  signatureChanged = rerouter.changedSignature();
+  signatureChanged |= rerouter.changedSignature();
   for (Use use : wanted)
     if (!rerouter.getDone().contains(use)) {
       InFlightDiagnostic diag = use.first->emitError()
@@ -584,7 +384,7 @@ void InsertOutNop::runOnOperation() {
     Regions regions(*trace);
     counts.anchors = regions.getNumAnchors();
     for (const CrossingValue &crossing : findCrossingValues(*trace, regions)) {
-      FailureOr<Placement> placement = place(*trace, regions, crossing);
+      FailureOr<Placement> placement = place(*trace, crossing);
       if (failed(placement) ||
           failed(insert(hierarchy, *trace, crossing, *placement, stale)))
         return signalPassFailure();

@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "fqat/Support/Locations.h"
 #include "fqat/Transforms/ChangeCounts.h"
 #include "fqat/Transforms/Passes.h"
 
@@ -46,31 +47,59 @@ static ListOp getUnchangedList(OperatorOp op) {
   return list;
 }
 
+/// Appends the elements of a list, or the letters of a string, to a new list
+/// one by one.
+static Value appendElements(OperatorOp op) {
+  OpBuilder builder(op);
+  MLIRContext *context = op.getContext();
+  Location loc = op.getLoc();
+  Value source = op.getOperand(0);
+  auto listType = cast<ListType>(op.getResult(0).getType());
+  bool isString = isa<StrType>(source.getType());
+  StringRef overload = isString ? "str" : "t";
+  DenseI64ArrayAttr first =
+      builder.getDenseI64ArrayAttr(SmallVector<int64_t>{0});
+  // TorchScript keeps no line of an empty list.
+  Location listLoc =
+      makeNodeLoc(context, getPosition(loc), getInstancePath(loc), {});
+  Value list = ListOp::create(builder, listLoc, listType, ValueRange());
+  Value length = OperatorOp::create(builder, loc, "aten::len", overload, source,
+                                    IntType::get(context))
+                     .getResult(0);
+  Value goesOn = ConstantOp::create(builder, loc, builder.getBoolAttr(true));
+  auto loop =
+      LoopOp::create(builder, loc, TypeRange(), length, goesOn, ValueRange());
+  Block *body = builder.createBlock(&loop.getBody());
+  Value index = body->addArgument(IntType::get(context), loc);
+  auto element = OperatorOp::create(builder, loc, "aten::__getitem__", overload,
+                                    {source, index}, listType.getElementType());
+  if (!isString)
+    element.setAliasesAttr(first);
+  auto append = OperatorOp::create(builder, loc, "aten::append", "t",
+                                   {list, element.getResult(0)}, listType);
+  append.setWritesAttr(first);
+  append.setAliasesAttr(first);
+  YieldOp::create(builder, loc, goesOn);
+  return list;
+}
+
 void LowerList::runOnOperation() {
-  SmallVector<std::pair<OperatorOp, ListOp>> work;
-  bool failed = false;
+  SmallVector<OperatorOp> work;
   getOperation().walk([&](OperatorOp op) {
-    if (op.getName() != "aten::list")
-      return;
-    if (ListOp list = getUnchangedList(op)) {
-      work.push_back({op, list});
-      return;
-    }
-    failed = true;
-    op.emitError() << "list() of a list whose elements are not known here "
-                      "cannot be replaced; append its elements one by one "
-                      "instead [R2]";
+    if (op.getName() == "aten::list")
+      work.push_back(op);
   });
-  if (failed)
-    return signalPassFailure();
-  for (auto [op, list] : work) {
+  for (OperatorOp op : work) {
+    ListOp list = getUnchangedList(op);
     OpBuilder builder(op);
-    auto copy = ListOp::create(builder, op.getLoc(), op.getResultTypes(),
-                               list.getElements());
-    op.getResult(0).replaceAllUsesWith(copy.getResult());
+    Value copy = list ? ListOp::create(builder, op.getLoc(),
+                                       op.getResultTypes(), list.getElements())
+                            .getResult()
+                      : appendElements(op);
+    op.getResult(0).replaceAllUsesWith(copy);
     op.erase();
     // A list that was made to be copied has no other use.
-    if (list->use_empty())
+    if (list && list->use_empty())
       list.erase();
     ++numLowered;
     ++getAnalysis<ChangeCounts>().listsLowered;

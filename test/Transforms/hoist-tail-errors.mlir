@@ -1,6 +1,7 @@
 // RUN: fqat-mlir-opt --fqat-hoist-tail --split-input-file --verify-diagnostics %s
 
-// A later in-place op of the quantised region writes what the tail reads.
+// A later in-place op of the quantised region writes what the tail reads, and a
+// view relies on it.
 
 fqat.module @"$" class "__torch__.Overwritten" slots ["out_nop", "out_nop1"]
 fqat.module @out_nop class "__torch__.fqat.OutNop" slots []
@@ -8,11 +9,12 @@ fqat.module @out_nop1 class "__torch__.fqat.OutNop" slots []
 fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
   %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
   %na = fqat.out_nop @out_nop(%a) : !fqat.tensor
+  %view = fqat.op "aten::view"(%a) aliases [0] : (!fqat.tensor) -> !fqat.tensor
   // expected-note @below {{the op of the tail is here, in '<root>'}}
   %s = fqat.op "aten::sigmoid"(%na) : (!fqat.tensor) -> !fqat.tensor
   // expected-error @below {{this writes memory that the tail reads or writes before}}
   %r = fqat.op "aten::relu_"(%a) writes [0] aliases [0] : (!fqat.tensor) -> !fqat.tensor
-  %b = fqat.op "aten::conv2d"(%r) : (!fqat.tensor) -> !fqat.tensor
+  %b = fqat.op "aten::conv2d"(%r, %view) : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
   %nb = fqat.out_nop @out_nop1(%b) : !fqat.tensor
   fqat.return %s, %nb : !fqat.tensor, !fqat.tensor
 }

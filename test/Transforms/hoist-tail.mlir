@@ -133,3 +133,155 @@ fqat.method @m.forward(%t: !fqat.tensor, %x: !fqat.tensor) -> !fqat.tensor attri
   %r = fqat.op "aten::mul"(%t, %n) : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
   fqat.return %r : !fqat.tensor
 }
+
+// -----
+
+// The tail of an arm that ends before the last out_nop goes to a second if; what
+// it reads of the arm comes along.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Arms"
+fqat.module @"$" class "__torch__.Arms" slots ["out_nop", "out_nop1"]
+fqat.module @out_nop class "__torch__.fqat.OutNop" slots []
+fqat.module @out_nop1 class "__torch__.fqat.OutNop" slots []
+// CHECK: fqat.method @forward(%[[X:.*]]: !fqat.tensor, %[[C:.*]]: !fqat.bool)
+fqat.method @forward(%x: !fqat.tensor, %c: !fqat.bool) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  // CHECK-NEXT: %[[IF:.*]] = fqat.if %[[C]] -> !fqat.tensor {
+  // CHECK-NEXT: %[[A:.*]] = fqat.op "aten::conv2d"
+  // CHECK-NEXT: %[[N:.*]] = fqat.out_nop @out_nop(%[[A]])
+  // CHECK-NEXT: fqat.yield %[[N]]
+  // CHECK-NEXT: } else {
+  // CHECK-NEXT: %[[U:.*]] = fqat.op "prim::Uninitialized"
+  // CHECK-NEXT: fqat.yield %[[U]]
+  // CHECK: fqat.op "aten::conv2d"
+  // CHECK-NEXT: %[[NB:.*]] = fqat.out_nop @out_nop1
+  // CHECK-NEXT: %[[T:.*]] = fqat.if %[[C]] -> !fqat.tensor {
+  // CHECK-NEXT: %[[S:.*]] = fqat.op "aten::sigmoid"(%[[IF]])
+  // CHECK-NEXT: fqat.yield %[[S]]
+  // CHECK-NEXT: } else {
+  // CHECK-NEXT: fqat.yield %[[X]]
+  // CHECK: fqat.return %[[T]], %[[NB]]
+  %t = fqat.if %c -> !fqat.tensor {
+    %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+    %na = fqat.out_nop @out_nop(%a) : !fqat.tensor
+    %s = fqat.op "aten::sigmoid"(%na) : (!fqat.tensor) -> !fqat.tensor
+    fqat.yield %s : !fqat.tensor
+  } else {
+    fqat.yield %x : !fqat.tensor
+  }
+  %b = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %nb = fqat.out_nop @out_nop1(%b) : !fqat.tensor
+  fqat.return %t, %nb : !fqat.tensor, !fqat.tensor
+}
+
+// -----
+
+// Within an arm, and no further: no execution comes to both arms.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Alternatives"
+fqat.module @"$" class "__torch__.Alternatives" slots ["out_nop", "out_nop1", "out_nop2"]
+fqat.module @out_nop class "__torch__.fqat.OutNop" slots []
+fqat.module @out_nop1 class "__torch__.fqat.OutNop" slots []
+fqat.module @out_nop2 class "__torch__.fqat.OutNop" slots []
+fqat.method @forward(%x: !fqat.tensor, %c: !fqat.bool) -> !fqat.tensor attributes {instance = @"$"} {
+  // CHECK: fqat.if
+  // CHECK-NEXT: aten::conv2d
+  // CHECK-NEXT: fqat.out_nop @out_nop(
+  // CHECK-NEXT: aten::conv2d
+  // CHECK-NEXT: fqat.out_nop @out_nop1(
+  // CHECK-NEXT: aten::sigmoid
+  // CHECK-NEXT: aten::add
+  // CHECK: else
+  // CHECK-NEXT: aten::conv2d
+  // CHECK-NEXT: fqat.out_nop @out_nop2(
+  // CHECK-NEXT: aten::tanh
+  // CHECK-NOT: fqat.if
+  // CHECK: fqat.return
+  %t = fqat.if %c -> !fqat.tensor {
+    %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+    %na = fqat.out_nop @out_nop(%a) : !fqat.tensor
+    %s = fqat.op "aten::sigmoid"(%na) : (!fqat.tensor) -> !fqat.tensor
+    %b = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+    %nb = fqat.out_nop @out_nop1(%b) : !fqat.tensor
+    %y = fqat.op "aten::add"(%s, %nb) : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
+    fqat.yield %y : !fqat.tensor
+  } else {
+    %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+    %na = fqat.out_nop @out_nop2(%a) : !fqat.tensor
+    %s = fqat.op "aten::tanh"(%na) : (!fqat.tensor) -> !fqat.tensor
+    fqat.yield %s : !fqat.tensor
+  }
+  fqat.return %t : !fqat.tensor
+}
+
+// -----
+
+// Appends keep their order: one that reads no tail goes along with one that
+// does.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Appends"
+fqat.module @"$" class "__torch__.Appends" slots ["out_nop", "out_nop1"]
+fqat.module @out_nop class "__torch__.fqat.OutNop" slots []
+fqat.module @out_nop1 class "__torch__.fqat.OutNop" slots []
+fqat.method @forward(%x: !fqat.tensor) -> !fqat.list<tensor> attributes {instance = @"$"} {
+  // CHECK: %[[NA:.*]] = fqat.out_nop @out_nop(
+  // CHECK: fqat.out_nop @out_nop1(
+  // CHECK: %[[S:.*]] = fqat.op "aten::sigmoid"(%[[NA]])
+  // CHECK-NEXT: fqat.op "aten::append"(%{{.*}}, %[[S]])
+  // CHECK-NEXT: fqat.op "aten::append"(%{{.*}}, %[[NA]])
+  %l = fqat.list() : () -> !fqat.list<tensor>
+  %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %na = fqat.out_nop @out_nop(%a) : !fqat.tensor
+  %s = fqat.op "aten::sigmoid"(%na) : (!fqat.tensor) -> !fqat.tensor
+  %0 = fqat.op "aten::append"(%l, %s) writes [0] aliases [0] : (!fqat.list<tensor>, !fqat.tensor) -> !fqat.list<tensor>
+  %1 = fqat.op "aten::append"(%l, %na) writes [0] aliases [0] : (!fqat.list<tensor>, !fqat.tensor) -> !fqat.list<tensor>
+  %b = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %nb = fqat.out_nop @out_nop1(%b) : !fqat.tensor
+  %2 = fqat.op "aten::append"(%l, %nb) writes [0] aliases [0] : (!fqat.list<tensor>, !fqat.tensor) -> !fqat.list<tensor>
+  fqat.return %l : !fqat.list<tensor>
+}
+
+// -----
+
+// A write that the tail may not pass becomes out of place: an activation by
+// its other form, any other op on a copy.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.OutOfPlace"
+fqat.module @"$" class "__torch__.OutOfPlace" slots ["out_nop", "out_nop1"]
+fqat.module @out_nop class "__torch__.fqat.OutNop" slots []
+fqat.module @out_nop1 class "__torch__.fqat.OutNop" slots []
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  // CHECK: %[[A:.*]] = fqat.op "aten::conv2d"
+  // CHECK-NEXT: fqat.out_nop @out_nop(%[[A]])
+  // CHECK-NEXT: %[[R:.*]] = fqat.op "aten::relu"(%[[A]]) :
+  // CHECK-NEXT: %[[M:.*]] = fqat.op "aten::add_"(%[[R]], %[[R]]) writes [0]
+  // CHECK-NEXT: fqat.op "aten::conv2d"(%[[M]])
+  %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %na = fqat.out_nop @out_nop(%a) : !fqat.tensor
+  %s = fqat.op "aten::sigmoid"(%na) : (!fqat.tensor) -> !fqat.tensor
+  %r = fqat.op "aten::relu_"(%a) writes [0] aliases [0] : (!fqat.tensor) -> !fqat.tensor
+  %m = fqat.op "aten::add_"(%r, %r) writes [0] aliases [0] : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
+  %b = fqat.op "aten::conv2d"(%m) : (!fqat.tensor) -> !fqat.tensor
+  %nb = fqat.out_nop @out_nop1(%b) : !fqat.tensor
+  fqat.return %s, %nb : !fqat.tensor, !fqat.tensor
+}
+
+// -----
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Copied"
+fqat.module @"$" class "__torch__.Copied" slots ["out_nop", "out_nop1"]
+fqat.module @out_nop class "__torch__.fqat.OutNop" slots []
+fqat.module @out_nop1 class "__torch__.fqat.OutNop" slots []
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  // CHECK: %[[A:.*]] = fqat.op "aten::conv2d"
+  // CHECK-NEXT: fqat.out_nop @out_nop(%[[A]])
+  // CHECK-NEXT: %[[NONE:.*]] = fqat.constant unit
+  // CHECK-NEXT: %[[COPY:.*]] = fqat.op "aten::clone"(%[[A]], %[[NONE]])
+  // CHECK-NEXT: fqat.op "aten::add_"(%[[COPY]], %{{.*}}) writes [0] aliases [0]
+  %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %na = fqat.out_nop @out_nop(%a) : !fqat.tensor
+  %s = fqat.op "aten::sigmoid"(%na) : (!fqat.tensor) -> !fqat.tensor
+  %m = fqat.op "aten::add_"(%a, %x) writes [0] aliases [0] : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
+  %b = fqat.op "aten::conv2d"(%m) : (!fqat.tensor) -> !fqat.tensor
+  %nb = fqat.out_nop @out_nop1(%b) : !fqat.tensor
+  fqat.return %s, %nb : !fqat.tensor, !fqat.tensor
+}

@@ -196,8 +196,25 @@ class Overwritten(nn.Module):
         return tail, self.b(self.act(y))
 
 
+def test_overwriting_activation_becomes_out_of_place(tool):
+    original = tool.trace(Overwritten().eval(), X)
+    fixed = tool.fix(original)
+    assert_equivalent(original, fixed, (X,))
+    tool.run("--check", fixed)
+    assert "aten::relu(" in str(torch.jit.load(str(fixed)).inlined_graph)
+
+
+class OverwrittenByView(Overwritten):
+    def forward(self, x):
+        y = self.a(x)
+        view = y[:, :2]
+        tail = y.sigmoid()
+        view.relu_()
+        return tail, self.b(y)
+
+
 def test_overwritten_tail_input_names_both_lines(tool, tmp_path):
-    path = tool.trace(Overwritten().eval(), X)
+    path = tool.trace(OverwrittenByView().eval(), X)
     output = tmp_path / "out.pt"
     result = tool.run(path, "-o", output, expect=3)
     assert "error: this writes memory that the tail reads" in result.stderr

@@ -6,8 +6,6 @@ from compare import assert_same_model, assert_same_run, assert_same_when_saved_a
 from conftest import SHARED_MODELS, assert_equivalent, records
 
 MODELS = sorted(path for path in SHARED_MODELS.glob("*.pt") if not path.name.endswith(".inputs.pt"))
-# Rewriting scripted code comes with its own issue; until then: an error, and no file.
-NOT_FIXED = {"form_script_cf", "form_trace_of_script", "tv_mobilenet_v2_script"}
 SCRIPTED = {"form_script_cf", "tv_mobilenet_v2_script"}
 NOTHING = "--pass-pipeline=builtin.module()"
 
@@ -16,15 +14,15 @@ def load_inputs(path):
     return tuple(torch.load(path.with_suffix(".inputs.pt"), weights_only=False))
 
 
-def parameters(skip=frozenset()):
-    return [pytest.param(path, id=path.stem) for path in MODELS if path.stem not in skip]
+def parameters():
+    return [pytest.param(path, id=path.stem) for path in MODELS]
 
 
 if not MODELS:
     pytest.skip("the shared models are not there", allow_module_level=True)
 
 
-@pytest.mark.parametrize("model", parameters(skip=NOT_FIXED))
+@pytest.mark.parametrize("model", parameters())
 def test_fix(tool, tmp_path, model):
     fixed = tmp_path / "fixed.pt"
     tool.run(model, "-o", fixed)
@@ -55,12 +53,12 @@ def test_round_trip_without_passes(tool, tmp_path, model, extension):
             assert before[name] == after[name]
 
 
-@pytest.mark.parametrize("name", sorted(NOT_FIXED))
-def test_not_fixed_writes_nothing(tool, tmp_path, name):
-    output = tmp_path / "out.pt"
-    result = tool.run(SHARED_MODELS / f"{name}.pt", "-o", output, expect=3)
-    assert "error:" in result.stderr
-    assert not output.exists()
+@pytest.mark.parametrize("name", ("yolov8n_export", "yolo11n_eval"))
+def test_fix_without_the_dfl_conv(tool, tmp_path, name):
+    model, fixed = SHARED_MODELS / f"{name}.pt", tmp_path / "fixed.pt"
+    tool.run(model, "-o", fixed, "--exclude", "*.dfl")
+    assert_equivalent(model, fixed, load_inputs(model))
+    tool.run("--check", fixed, "--exclude", "*.dfl")
 
 
 def test_detect_reads_like_the_fix_by_hand(tool, filecheck):

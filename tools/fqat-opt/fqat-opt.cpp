@@ -303,6 +303,10 @@ void Driver::summarise(StringRef input, StringRef output,
     llvm::errs() << ", " << counts.methodsRenamed << " methods renamed";
   if (counts.listsLowered != 0)
     llvm::errs() << ", " << counts.listsLowered << " list() replaced";
+  if (counts.loopsUnrolled != 0)
+    llvm::errs() << ", " << counts.loopsUnrolled << " loops unrolled";
+  if (counts.functionsInlined != 0)
+    llvm::errs() << ", " << counts.functionsInlined << " functions inlined";
   llvm::errs() << "; " << llvm::format("%.2f", seconds) << " s\n";
   if (!output.empty() && output != "-")
     llvm::errs() << "wrote " << output << '\n';

@@ -404,6 +404,11 @@ def FQAT_OperatorOp : FQAT_NamedResultsOp<"op", [
     (`aliases` $aliases^)? (`random` $random^)? (`effects` $effects^)?
     attr-dict `:` functional-type($operands, $results)
   }];
+  let builders = [
+    // A pure operator; no overload if it is empty.
+    OpBuilder<(ins "::llvm::StringRef":$name, "::llvm::StringRef":$overload,
+                   "::mlir::ValueRange":$operands, "::mlir::TypeRange":$results)>
+  ];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     /// The name without its namespace: `cat` of `aten::cat`.

@@ -51,7 +51,7 @@ def CanonicalizeEntryPass
 }
 
 def LowerListPass : Pass<"fqat-lower-list", "::mlir::ModuleOp"> {
-  let summary = "Replace list() of a list of known length (R2)";
+  let summary = "Replace list() (R2)";
   let description = [{
     `aten::list` copies a list. Where its operand is a list that the same body
     makes, and that nothing changes, the copy is made from the elements.
@@ -61,9 +61,50 @@ def LowerListPass : Pass<"fqat-lower-list", "::mlir::ModuleOp"> {
     %c = fqat.op "aten::list"(%l) : ...                 // fqat.list(%a, %b)
     ```
 
-    Any other `aten::list` is an error: the kit cannot take it.
+    Of any other list or string, a loop appends the elements to an empty list.
   }];
   let statistics = [Statistic<"numLowered", "num-lowered", "list() replaced">];
+}
+
+def UnrollLoopsPass : Pass<"fqat-unroll-loops", "::mlir::ModuleOp"> {
+  let summary = "Unroll loops that call modules (R4)";
+  let description = [{
+    A loop in whose rounds a module is called, or a layer computed, runs it
+    several times. Where the number of rounds is a constant, or an attribute
+    that nobody writes, the rounds are written one after the other, and each
+    call can get an instance of its own.
+
+    ```mlir
+    %y = fqat.loop %two while %true init(%x) ... { fqat.call @conv.forward ... }
+    // becomes
+    %0 = fqat.call @conv.forward(%x) : ...
+    %y = fqat.call @conv.forward(%0) : ...
+    ```
+
+    Restriction: loops of more than 64 rounds stay.
+  }];
+  let statistics = [Statistic<"numUnrolled", "num-unrolled", "Loops unrolled">];
+}
+
+def InlineFunctionsPass : Pass<"fqat-inline-functions", "::mlir::ModuleOp">,
+    AnchorOptions {
+  let summary = "Inline free functions that an out_nop must stand in";
+  let description = [{
+    A free function cannot call a module. One that computes a layer, or both
+    quantised work and tail, or goes on after a crossing value, is inlined where
+    a method calls it.
+
+    ```mlir
+    %y = fqat.call_function @"$head"(%x, %w) : ...
+    // becomes
+    %0 = fqat.op "aten::conv2d"(%x, %w, ...) : ...
+    %y = fqat.op "aten::sigmoid"(%0) : ...
+    ```
+  }];
+  let options = anchorOptions;
+  let statistics = [
+    Statistic<"numInlined", "num-inlined", "Calls of functions inlined">,
+  ];
 }
 
 def CloneSharedModulesPass
@@ -138,9 +179,14 @@ def HoistTailPass : Pass<"fqat-hoist-tail", "::mlir::ModuleOp">,
     %b = fqat.out_nop @out_nop1(%1) : !fqat.tensor
     ```
 
-    Restriction: a tail op that writes memory which an op it would pass reads,
-    or reads memory which such an op writes, cannot move, nor can a random op
-    pass another one. Both lines are named.
+    The tail of an arm of an `fqat.if` that ends before the last out_nop goes to
+    a second `fqat.if` behind it, with the same condition. A write that the tail
+    may not pass becomes out of place, where nobody relies on it but through its
+    result.
+
+    Restriction: any other op that writes memory which an op of the tail reads
+    or writes cannot be passed, nor can a random op pass another one. Both lines
+    are named.
   }];
   let options = !listconcat(anchorOptions, nopNameOption);
   let statistics = [

@@ -17,6 +17,7 @@
 #define FQAT_ANALYSIS_TRACE_H
 
 #include "fqat/IR/FQATOps.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/Error.h"
 
@@ -29,6 +30,13 @@ namespace fqat {
 
 /// Whether an operator reads a tensor's size or kind, not its elements.
 bool readsMetadataOnly(OperatorOp op);
+
+/// Whether an operator hands its first operand on as it is, under another type
+/// at most.
+bool handsOn(llvm::StringRef name);
+
+/// Whether an operator takes a list or dict and hands on some of its elements.
+bool readsContainer(OperatorOp op);
 
 /// Which ops are anchors.
 class AnchorSet {
@@ -83,25 +91,64 @@ struct Leaf {
   }
 };
 
-/// What a value holds: leaves (several only where it is not known which), or
-/// the elements of a list, tuple or dict.
+struct Aggregate;
+
+/// What a value holds: leaves (several only where it is not known which), or a
+/// list, tuple or dict.
 struct AbstractValue {
   llvm::SmallVector<Leaf, 1> leaves;
-  std::vector<AbstractValue> elements;
-  bool isAggregate = false;
+  /// A list or dict is an object: who changes it changes it for all.
+  std::shared_ptr<Aggregate> aggregate;
+  /// A number, string or None that is known.
+  mlir::Attribute constant;
+  /// Whether it is known not to be None.
+  bool isNotNone = false;
+  /// What TorchScript makes up where no value is ever used.
+  bool isUninitialized = false;
 
   /// All leaves, those of elements included, in order.
   void collectLeaves(llvm::SmallVectorImpl<Leaf> &result) const;
 };
 
-/// One run of a method.
+/// A list, tuple or dict, and what it holds at the present point of the run.
+struct Aggregate {
+  std::vector<AbstractValue> elements;
+  /// Of a dict: the key of each element, null where it is not known.
+  llvm::SmallVector<mlir::Attribute> keys;
+  /// Whether these are the elements, in their order. If not, how many there are
+  /// is not known, and the one element stands for all.
+  bool isExact = true;
+  /// The allocation of the object itself, not of what it holds.
+  unsigned allocation = 0;
+  /// The innermost uncertain frame in which it was made, or None.
+  unsigned guard = Leaf::None;
+};
+
+/// One run of a body: of a method, a free function, an arm of an `fqat.if`, a
+/// round of an `fqat.loop`, a fork.
 struct Frame {
+  mlir::Block *body = nullptr;
+  /// The method that runs; in a free function, the one that called it.
   MethodOp method;
-  /// The call that it runs for; null for the model's entry.
-  CallOp call;
+  /// The op that the body runs for; null for the model's entry.
+  mlir::Operation *op = nullptr;
   unsigned parent = 0;
   /// The events that happen in it and below it: [begin, end).
   unsigned begin = 0, end = 0;
+  /// The innermost frame at or above that does not run each time: an arm, a
+  /// round of a loop that may not come to it; or None.
+  unsigned guard = Leaf::None;
+  /// The events that decide, directly, whether it runs.
+  llvm::SmallVector<unsigned, 1> deciders;
+  /// Whether it runs in a free function, where no module can be.
+  bool isInFunction = false;
+
+  /// The symbol of the instance whose code runs.
+  mlir::StringAttr getInstance() const {
+    return MethodOp(method).getInstanceAttr().getAttr();
+  }
+  /// The call of an instance that it runs for, or null.
+  CallOp getCall() const { return llvm::dyn_cast_or_null<CallOp>(op); }
 };
 
 /// A read of one tensor: the tensor under its latest name, and the events that
@@ -119,22 +166,39 @@ struct Read {
   llvm::SmallVector<unsigned, 2> getEvents() const;
 };
 
-/// An op that makes or writes a tensor, in one frame.
+/// An op that makes or writes a tensor, in one frame; or one whose place
+/// matters for another reason.
 struct Event {
-  enum Kind { Anchor, Nop, Other } kind = Other;
+  enum Kind {
+    Anchor,
+    Nop,
+    Other,
+    /// Changes or reads a list or a slot, raises, prints: no tensor event, but
+    /// not to be moved freely.
+    Effect
+  } kind = Other;
   mlir::Operation *op = nullptr;
   unsigned frame = 0;
   /// Made of sizes and constants only: no tensor event in the rules' sense.
   bool isNumber = false;
+  bool isRandom = false;
+  /// Raises, prints, or does what is not known.
+  bool hasEffects = false;
   llvm::SmallVector<Read, 2> reads;
   /// What it writes.
   llvm::SmallVector<MemoryRegion, 1> writes;
+  /// The objects (lists, slots) that it reads besides tensors.
+  llvm::SmallVector<MemoryRegion, 0> touches;
+
+  /// Whether the rules speak of it.
+  bool isTensorEvent() const { return kind != Effect && !isNumber; }
 };
 
 /// A symbolic run of the model's entry.
 class Trace {
 public:
-  /// Fails, with a diagnostic, where the model calls itself or has no entry.
+  /// Fails, with a diagnostic, where the model calls itself, has no entry, or
+  /// calls what is known at run time only.
   static mlir::FailureOr<Trace> compute(mlir::ModuleOp model,
                                         mlir::SymbolTable &symbols,
                                         const AnchorSet &anchors);
@@ -146,17 +210,45 @@ public:
   /// The entry's terminator.
   ReturnOp getReturn() const { return entryReturn; }
 
-  /// What a value holds in a frame.
+  /// What a value holds in a frame: one of the frame's own body, or of a body
+  /// around it.
   const AbstractValue &getValue(unsigned frame, mlir::Value value) const;
   /// The read of a leaf as it stands right after event `at`.
   Read readAfter(const Leaf &leaf, unsigned at) const;
-  /// The frames of a method, in order.
-  llvm::ArrayRef<unsigned> getFramesOf(MethodOp method) const;
-  /// The frame that a call made in a frame opened, or None.
-  std::optional<unsigned> getCallee(unsigned frame, CallOp call) const;
+  /// The frames that run a body, in order.
+  llvm::ArrayRef<unsigned> getFramesOf(mlir::Block *body) const;
+  /// The frames that an op of a frame's body opens, in order: the callee's, the
+  /// arms that may run, the rounds.
+  llvm::ArrayRef<unsigned> getInnerFrames(unsigned frame,
+                                          mlir::Operation *op) const;
   /// The events of one op of a body in one frame: [begin, end).
   std::pair<unsigned, unsigned> getSpan(unsigned frame,
                                         mlir::Operation *op) const;
+
+  /// The slot, or the first of the slots, whose memory an allocation is; null
+  /// if it is none's.
+  mlir::StringAttr getSlot(unsigned allocation) const {
+    return slotsOf.lookup(allocation);
+  }
+
+  /// Whether memory is an input's, a slot's or a constant's: what is written to
+  /// it is seen after the run.
+  bool isExternal(unsigned allocation) const {
+    return externalAllocations.contains(allocation);
+  }
+
+  /// Whether two frames lie in different arms of one run of an `fqat.if`: no
+  /// execution comes to both.
+  bool areExclusive(unsigned a, unsigned b) const;
+  /// The same for events.
+  bool areExclusiveEvents(unsigned a, unsigned b) const {
+    return areExclusive(events[a].frame, events[b].frame);
+  }
+  /// Whether each run that comes to frame `inner` has come through, or will
+  /// come to, frame `outer`.
+  bool isCertain(unsigned outer, unsigned inner) const;
+  /// Whether `inner` is `outer` or lies in it.
+  bool isAtOrIn(unsigned inner, unsigned outer) const;
 
 private:
   friend class TraceBuilder;
@@ -168,7 +260,10 @@ private:
     std::optional<Leaf> target;
   };
 
-  Read read(const Leaf &leaf, unsigned operand, unsigned before) const;
+  Read read(const Leaf &leaf, unsigned operand, unsigned before,
+            unsigned frame) const;
+  /// The frame, at or above `frame`, in whose body a value is defined.
+  unsigned getFrameOf(unsigned frame, mlir::Value value) const;
 
   std::vector<Frame> frames;
   std::vector<Event> events;
@@ -176,52 +271,22 @@ private:
   ReturnOp entryReturn;
   llvm::DenseMap<std::pair<unsigned, mlir::Value>, AbstractValue> values;
   llvm::DenseMap<unsigned, std::vector<Write>> writes;
-  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<unsigned, 1>>
-      methodFrames;
+  llvm::DenseMap<unsigned, mlir::StringAttr> slotsOf;
+  llvm::DenseSet<unsigned> externalAllocations;
+  llvm::DenseMap<mlir::Block *, llvm::SmallVector<unsigned, 1>> bodyFrames;
   llvm::DenseMap<std::pair<unsigned, mlir::Operation *>,
                  std::pair<unsigned, unsigned>>
       spans;
-  llvm::DenseMap<std::pair<unsigned, mlir::Operation *>, unsigned> callees;
+  llvm::DenseMap<std::pair<unsigned, mlir::Operation *>,
+                 llvm::SmallVector<unsigned, 1>>
+      innerFrames;
 };
 
-/// The quantised region, the tail and the groups of a trace.
-class Regions {
-public:
-  explicit Regions(const Trace &trace);
-
-  bool isQuantised(unsigned event) const { return quantised[event]; }
-  bool isTail(unsigned event) const { return tail[event]; }
-  /// An anchor lies upstream, or the event is one.
-  bool hasAnchorUpstream(unsigned event) const { return upstream[event]; }
-  bool hasAnchorDownstream(unsigned event) const { return downstream[event]; }
-  /// The events that read what an event made.
-  llvm::ArrayRef<unsigned> getUsers(unsigned event) const {
-    return users[event];
-  }
-  bool isReturned(unsigned event) const { return returned[event]; }
-  unsigned getNumAnchors() const { return numAnchors; }
-
-private:
-  std::vector<llvm::SmallVector<unsigned, 2>> users;
-  std::vector<char> quantised, tail, upstream, downstream, returned;
-  unsigned numAnchors = 0;
-};
-
-/// A tensor of the quantised region that the tail reads or the model returns,
-/// without an out_nop in between.
-struct CrossingValue {
-  /// The tensor, under its latest name, and the event that wrote it last.
-  Leaf leaf;
-  unsigned producer;
-  /// The reads of the tail: event and operand.
-  llvm::SmallVector<std::pair<unsigned, unsigned>> readers;
-  /// Whether the model returns it.
-  bool isReturned = false;
-};
-
-/// The crossing values that have no out_nop, in the order of their producers.
-llvm::SmallVector<CrossingValue> findCrossingValues(const Trace &trace,
-                                                    const Regions &regions);
+/// The frames that calls of each instance open, by its symbol, in the order of
+/// the instances' first calls. Calls that an instance makes of its own methods
+/// are none.
+llvm::MapVector<mlir::StringAttr, llvm::SmallVector<unsigned, 1>>
+collectCalls(const Trace &trace);
 
 } // namespace fqat
 

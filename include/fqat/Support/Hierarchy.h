@@ -92,6 +92,11 @@ private:
 /// exported or not called.
 void pruneSignature(mlir::SymbolTable &symbols, MethodOp method);
 
+/// Erases what a change left without a reader: ops without effects, and reads
+/// of instances that mark the place of a call which is no longer there.
+/// TorchScript's loader drops them too.
+void eraseDeadOps(mlir::ModuleOp model);
+
 /// Replaces a call by one with other arguments and results; `kept` maps each
 /// old result to the index of the new one, or to nothing if it has no uses.
 CallOp rebuildCall(CallOp call, mlir::ValueRange arguments,

@@ -31,11 +31,14 @@ struct ChangeCounts {
   unsigned husksRemoved = 0;
   unsigned methodsRenamed = 0;
   unsigned listsLowered = 0;
+  unsigned loopsUnrolled = 0;
+  unsigned functionsInlined = 0;
 
   /// Whether any pass changed the model.
   bool any() const {
     return nopsInserted || instancesCloned || twinsUsed || opsMoved ||
-           husksRemoved || methodsRenamed || listsLowered;
+           husksRemoved || methodsRenamed || listsLowered || loopsUnrolled ||
+           functionsInlined;
   }
 };
 

@@ -1,0 +1,115 @@
+//===- InlineFunctions.cpp - Free functions that compute layers -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+//   %y = fqat.call_function @"$head"(%x, %w)     // a conv and a sigmoid
+//
+//   %0 = fqat.op "aten::conv2d"(%x, %w, ...)
+//   %y = fqat.op "aten::sigmoid"(%0)
+//
+// No module can be called in a free function, so no out_nop either.
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/Analysis/Regions.h"
+#include "fqat/Support/Hierarchy.h"
+#include "fqat/Support/Locations.h"
+#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Transforms/Passes.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+
+namespace fqat {
+
+#define GEN_PASS_DEF_INLINEFUNCTIONSPASS
+#include "fqat/Transforms/Passes.h.inc"
+
+namespace {
+struct InlineFunctions : public impl::InlineFunctionsPassBase<InlineFunctions> {
+  using Base::Base;
+  void runOnOperation() final;
+};
+} // namespace
+
+/// The calls of functions, made by methods, that an out_nop may have to stand
+/// in: they compute a layer, or both quantised and tail, or more after a value
+/// that crosses.
+static llvm::SetVector<Operation *> findCalls(const Trace &trace,
+                                              const Regions &regions) {
+  ArrayRef<Frame> frames = trace.getFrames();
+  llvm::SetVector<Operation *> calls;
+  std::vector<char> crosses(trace.getEvents().size(), false);
+  for (const CrossingValue &crossing : findCrossingValues(trace, regions))
+    crosses[crossing.producer] = true;
+  for (const Frame &frame : frames) {
+    if (!isa_and_nonnull<CallFunctionOp>(frame.op) ||
+        frames[frame.parent].isInFunction)
+      continue;
+    bool hasAnchor = false, hasTail = false, hasQuantised = false;
+    bool hasCrossing = false, isBehindCrossing = false;
+    for (unsigned i = frame.begin; i != frame.end; ++i) {
+      const Event &event = trace.getEvents()[i];
+      hasAnchor |= event.kind == Event::Anchor;
+      hasTail |= regions.isTail(i);
+      hasQuantised |= regions.isQuantised(i);
+      isBehindCrossing |= hasCrossing && event.isTensorEvent();
+      hasCrossing |= crosses[i];
+    }
+    if (hasAnchor || (hasTail && hasQuantised) || isBehindCrossing)
+      calls.insert(frame.op);
+  }
+  return calls;
+}
+
+static void inlineCall(CallFunctionOp call, FunctionOp function) {
+  Block &body = function.getBody().front();
+  OpBuilder builder(call);
+  IRMapping mapping;
+  mapping.map(body.getArguments(), call.getArguments());
+  for (Operation &op : body.without_terminator())
+    builder.clone(op, mapping);
+  SmallVector<Value> results;
+  for (Value operand : body.getTerminator()->getOperands())
+    results.push_back(mapping.lookup(operand));
+  call->replaceAllUsesWith(results);
+  call.erase();
+}
+
+void InlineFunctions::runOnOperation() {
+  FailureOr<AnchorSet> anchorSet =
+      AnchorSet::create(getOperation(), anchors, exclude);
+  if (failed(anchorSet))
+    return signalPassFailure();
+  SymbolTable symbols(getOperation());
+  bool changed = false;
+  while (true) {
+    FailureOr<Trace> trace =
+        Trace::compute(getOperation(), symbols, *anchorSet);
+    if (failed(trace))
+      return signalPassFailure();
+    llvm::SetVector<Operation *> calls = findCalls(*trace, Regions(*trace));
+    if (calls.empty())
+      break;
+    // What an inlined function calls is seen by the next round.
+    for (Operation *op : calls) {
+      auto call = cast<CallFunctionOp>(op);
+      inlineCall(call, symbols.lookup<FunctionOp>(call.getCallee()));
+      ++numInlined;
+      ++getAnalysis<ChangeCounts>().functionsInlined;
+    }
+    changed = true;
+  }
+  if (!changed)
+    return markAllAnalysesPreserved();
+  eraseDeadOps(getOperation());
+}
+
+} // namespace fqat

@@ -1,0 +1,52 @@
+// RUN: fqat-mlir-opt --fqat-inline-functions --split-input-file %s | FileCheck %s
+// RUN: fqat-mlir-opt --fqat-inline-functions --fqat-inline-functions --split-input-file %s | FileCheck %s
+
+// A function that computes a layer is inlined, and so is one that it calls for
+// the same reason; one that computes nothing but tail stays a call.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Layers"
+fqat.module @"$" class "__torch__.Layers" slots []
+fqat.function @"$__torch__.inner"(%x: !fqat.tensor) -> !fqat.tensor {
+  %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}
+fqat.function @"$__torch__.outer"(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) {
+  %0 = fqat.call_function @"$__torch__.inner"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0, %x : !fqat.tensor, !fqat.tensor
+}
+fqat.function @"$__torch__.tail"(%x: !fqat.tensor) -> !fqat.tensor {
+  %0 = fqat.op "aten::sigmoid"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}
+// CHECK: fqat.method @forward(%[[X:.*]]: !fqat.tensor)
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  // CHECK-NEXT: %[[A:.*]] = fqat.op "aten::conv2d"(%[[X]])
+  // CHECK-NEXT: %[[B:.*]] = fqat.call_function @"$__torch__.tail"(%[[A]])
+  // CHECK-NEXT: fqat.return %[[B]], %[[X]]
+  %0:2 = fqat.call_function @"$__torch__.outer"(%x) : (!fqat.tensor) -> (!fqat.tensor, !fqat.tensor)
+  %1 = fqat.call_function @"$__torch__.tail"(%0#0) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %1, %0#1 : !fqat.tensor, !fqat.tensor
+}
+
+// -----
+
+// Quantised work and tail in one; and a value that crosses before the function
+// ends.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Mixed"
+fqat.module @"$" class "__torch__.Mixed" slots []
+fqat.function @"$__torch__.mixed"(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) {
+  %0 = fqat.op "aten::mul"(%x, %x) : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
+  %1 = fqat.op "aten::sigmoid"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0, %1 : !fqat.tensor, !fqat.tensor
+}
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  // CHECK: fqat.op "aten::conv2d"
+  // CHECK-NEXT: fqat.op "aten::mul"
+  // CHECK-NEXT: fqat.op "aten::sigmoid"
+  // CHECK-NEXT: fqat.op "aten::conv2d"
+  %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %0:2 = fqat.call_function @"$__torch__.mixed"(%a) : (!fqat.tensor) -> (!fqat.tensor, !fqat.tensor)
+  %b = fqat.op "aten::conv2d"(%0#0) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %b, %0#1 : !fqat.tensor, !fqat.tensor
+}
