@@ -37,8 +37,9 @@ void buildFixPipeline(OpPassManager &manager, const PipelineOptions &options) {
   manager.addPass(createUnrollLoopsPass());
   manager.addPass(createCloneSharedModulesPass(
       CloneSharedModulesPassOptions{options.cloneParams}));
-  manager.addPass(createInsertOutNopPass(
-      makeAnchorOptions<InsertOutNopPassOptions>(options)));
+  auto nopOptions = makeAnchorOptions<InsertOutNopPassOptions>(options);
+  nopOptions.nopInstances = options.nopInstances;
+  manager.addPass(createInsertOutNopPass(nopOptions));
   manager.addPass(
       createHoistTailPass(makeAnchorOptions<HoistTailPassOptions>(options)));
   buildCheckPipeline(manager, options);
@@ -76,6 +77,9 @@ struct FixOptions : public PassPipelineOptions<FixOptions> {
   Option<std::string> cloneParams{*this, "clone-params",
                                   llvm::cl::desc("copy or share"),
                                   llvm::cl::init("copy")};
+  Option<std::string> nopInstances{*this, "nop-instances",
+                                   llvm::cl::desc("each or owner"),
+                                   llvm::cl::init("each")};
 };
 } // namespace
 
@@ -93,6 +97,7 @@ void registerPipelines() {
         result.exclude.assign(options.exclude.begin(), options.exclude.end());
         result.nopName = options.nopName;
         result.cloneParams = options.cloneParams;
+        result.nopInstances = options.nopInstances;
         buildFixPipeline(manager, result);
       });
 }

@@ -420,8 +420,8 @@ void pruneSignature(SymbolTable &symbols, MethodOp method) {
 }
 
 /// Erases the reads of instances, in scripted code, that no call or read of
-/// something below follows.
-static void eraseIdleMarkers(MethodOp method) {
+/// something below follows. Returns whether there was any.
+static bool eraseIdleMarkers(MethodOp method) {
   // The last read of each instance, in the order of the text.
   llvm::StringMap<GetOp> last;
   DenseSet<Operation *> needed;
@@ -445,9 +445,13 @@ static void eraseIdleMarkers(MethodOp method) {
       last[get.getSlot()] = get;
     }
   });
-  for (GetOp marker : llvm::reverse(markers))
-    if (!needed.contains(marker))
+  bool erased = false;
+  for (GetOp marker : markers)
+    if (!needed.contains(marker)) {
       marker.erase();
+      erased = true;
+    }
+  return erased;
 }
 
 void eraseDeadOps(mlir::ModuleOp model) {
@@ -462,7 +466,9 @@ void eraseDeadOps(mlir::ModuleOp model) {
     for (Operation *op : llvm::reverse(ops))
       if (isOpTriviallyDead(op))
         op->erase();
-    eraseIdleMarkers(method);
+    // A read of `a.b` keeps one of `a`.
+    while (eraseIdleMarkers(method)) {
+    }
   }
 }
 

@@ -128,12 +128,73 @@ bool returnsArgument(MethodOp method) {
          body.getTerminator()->getOperand(0) == body.getArgument(0);
 }
 
-bool isIdentity(SymbolTable &symbols, MethodOp method) {
+/// The tensor whose size in dimension `index` a number is, or null.
+static Value getSizedTensor(Value number, int64_t index) {
+  // Tracing passes sizes through tensors without dimensions.
+  auto op = number.getDefiningOp<OperatorOp>();
+  while (op &&
+         (op.getName() == "aten::Int" || op.getName() == "prim::NumToTensor" ||
+          op.getName() == "aten::ScalarImplicit" ||
+          op.getName() == "aten::IntImplicit"))
+    op = op.getOperand(0).getDefiningOp<OperatorOp>();
+  if (!op || op.getName() != "aten::size" || op.getNumOperands() != 2)
+    return {};
+  auto dimension = op.getOperand(1).getDefiningOp<ConstantOp>();
+  auto value =
+      dimension ? dyn_cast<IntegerAttr>(dimension.getValue()) : IntegerAttr();
+  return value && value.getInt() == index ? op.getOperand(0) : Value();
+}
+
+/// Whether a list of sizes is a tensor's own; one of them may be -1.
+static bool areOwnSizes(Value sizes, Value tensor) {
+  if (auto op = sizes.getDefiningOp<OperatorOp>())
+    return op.getName() == "aten::size" && op.getNumOperands() == 1 &&
+           op.getOperand(0) == tensor;
+  auto list = sizes.getDefiningOp<ListOp>();
+  if (!list || list.getElements().empty())
+    return false;
+  bool hasInferred = false;
+  for (auto [i, size] : llvm::enumerate(list.getElements())) {
+    auto constant = size.getDefiningOp<ConstantOp>();
+    auto number =
+        constant ? dyn_cast<IntegerAttr>(constant.getValue()) : IntegerAttr();
+    if (number && number.getInt() == -1 && !hasInferred)
+      hasInferred = true;
+    else if (getSizedTensor(size, i) != tensor)
+      return false;
+  }
+  // With -1 alone, the number of dimensions may be another.
+  return !hasInferred || list.getElements().size() > 1;
+}
+
+/// Whether an op, one of those that tracing leaves of a nop, hands its first
+/// operand on as it is. `believes` is as in `mayBeIdentity`.
+static bool keepsAll(SymbolTable &symbols, OperatorOp op, bool believes) {
+  StringRef name = op.getName();
+  if (name == "aten::alias" || name == "aten::detach" ||
+      name == "aten::clone" || name == "aten::contiguous")
+    return true;
+  // In evaluation, dropout returns its argument: it draws nothing then.
+  if (name == "aten::dropout")
+    return true;
+  if (op.getNumOperands() < 2)
+    return false;
+  Value input = op.getOperand(0), other = op.getOperand(1);
+  if (name == "aten::view_as" || name == "aten::expand_as" ||
+      name == "aten::type_as" || name == "aten::reshape_as")
+    return input == other;
+  if (name == "aten::view" || name == "aten::reshape")
+    return believes || areOwnSizes(other, input);
+  if (name == "aten::to")
+    return believes || input == other;
+  return name == "aten::mul" && isOne(symbols, other);
+}
+
+static bool isIdentity(SymbolTable &symbols, MethodOp method, bool believes) {
   if (method.getNumArguments() != 1 || method.getNumResults() != 1 ||
       !isa<TensorType>(method.getArgumentTypes().front()) ||
       !isa<TensorType>(method.getResultTypes().front()))
     return false;
-  // The tensor that each op hands on, from the return backwards.
   Block &body = method.getBody().front();
   for (Operation &op : body) {
     auto oper = dyn_cast<OperatorOp>(op);
@@ -141,26 +202,34 @@ bool isIdentity(SymbolTable &symbols, MethodOp method) {
         (oper && (oper.hasWrites() || oper.getRandom() || oper.getEffects())))
       return false;
   }
+  // The tensor that each op hands on, from the return backwards.
   Value value = body.getTerminator()->getOperand(0);
   while (auto op = value.getDefiningOp<OperatorOp>()) {
-    if (op.getNumOperands() == 0)
-      return false;
-    StringRef name = op.getName();
-    bool hasOther = op.getNumOperands() > 1;
-    bool keepsAll = name == "aten::alias" || name == "aten::detach" ||
-                    name == "aten::clone" || name == "aten::contiguous";
-    // In evaluation, dropout returns its argument: it draws nothing then.
-    keepsAll |= name == "aten::dropout";
-    keepsAll |= hasOther &&
-                (name == "aten::view_as" || name == "aten::expand_as") &&
-                op.getOperand(1) == op.getOperand(0);
-    keepsAll |=
-        hasOther && name == "aten::mul" && isOne(symbols, op.getOperand(1));
-    if (!keepsAll)
+    if (op.getNumOperands() == 0 || !keepsAll(symbols, op, believes))
       return false;
     value = op.getOperand(0);
   }
   return value == body.getArgument(0);
+}
+
+bool isIdentity(SymbolTable &symbols, MethodOp method) {
+  return isIdentity(symbols, method, /*believes=*/false);
+}
+
+bool mayBeIdentity(SymbolTable &symbols, MethodOp method) {
+  return isIdentity(symbols, method, /*believes=*/true);
+}
+
+bool isViewBySizes(MethodOp method) {
+  auto op = method.getBody()
+                .front()
+                .getTerminator()
+                ->getOperand(0)
+                .getDefiningOp<OperatorOp>();
+  return op &&
+         (op.getName() == "aten::view" || op.getName() == "aten::reshape") &&
+         op.getOperand(0) == method.getArgument(0) &&
+         areOwnSizes(op.getOperand(1), op.getOperand(0));
 }
 
 bool isOutNop(ModuleOp instance, StringRef name) {

@@ -1614,8 +1614,8 @@ void Importer::markOutNops() {
     auto instance = symbols.lookup<ModuleOp>(method.getInstance());
     auto forward =
         symbols.lookup<MethodOp>(joinPath(method.getInstance(), "forward"));
-    if (isOutNop(instance, nopName) && isIdentity(symbols, method) && forward &&
-        isIdentity(symbols, forward))
+    if (isOutNop(instance, nopName) && mayBeIdentity(symbols, method) &&
+        forward && mayBeIdentity(symbols, forward))
       calls.push_back(call);
   });
   for (CallOp call : calls) {

@@ -115,6 +115,13 @@ void Check::checkCalls(SymbolTable &symbols, const Trace &trace) {
     std::string what =
         ("'" + displayPath(symbol) + "' (" + instance.getOriginalName() + ")")
             .str();
+    if (isOutNop(instance, nopName)) {
+      report(first.getLoc()) << what
+                             << " is named as an out_nop, but is not "
+                                "known to return its argument as it is "
+                                "[R1]";
+      continue;
+    }
     if (isHusk(symbols, method)) {
       report(first.getLoc()) << what << " does nothing but is called [R5]";
       continue;
@@ -196,7 +203,7 @@ void Check::checkNops(SymbolTable &symbols, const Trace &trace) {
       reportNop() << "stands on a value that has an out_nop already [R1]";
     auto method =
         symbols.lookup<MethodOp>(joinPath(nop.getInstance(), "forward"));
-    if (!method || !isIdentity(symbols, method))
+    if (!method || !mayBeIdentity(symbols, method))
       reportNop() << "does not return its argument as it is [R1]";
   }
   checkOrder(trace, regions);

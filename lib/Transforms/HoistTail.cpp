@@ -94,6 +94,7 @@ private:
   std::optional<unsigned> findFrameToHoist(const Round &round);
   FailureOr<MoveSet> collect(const Round &round, unsigned frame,
                              Block::iterator end);
+  bool forwardSizes(const MoveSet &moved);
   LogicalResult checkOrder(const Round &round, unsigned frame,
                            const MoveSet &moved, Block::iterator end);
   bool makeOutOfPlace(const Round &round, unsigned frame,
@@ -107,8 +108,8 @@ private:
   LogicalResult reorder(const Round &round, unsigned frame);
   void eraseMoved(Block &body, const MoveSet &moved, const MoveSet &needed);
 
-  /// Whether a write became out of place, so that the trace is not true any
-  /// more.
+  /// Whether a write became out of place, or a size was taken elsewhere, so
+  /// that the trace is not true any more.
   bool isStale = false;
   bool changed = false;
 };
@@ -180,6 +181,54 @@ static std::pair<StringRef, bool> getConflict(const Unit &earlier,
   return {"", false};
 }
 
+/// Whether an op computes element by element: its result has the size of its
+/// first operand.
+static bool keepsSizes(OperatorOp op) {
+  static const llvm::StringSet<> unary = {
+      "aten::sigmoid",     "aten::tanh",        "aten::softmax",
+      "aten::log_softmax", "aten::relu",        "aten::exp",
+      "aten::log",         "aten::sqrt",        "aten::neg",
+      "aten::abs",         "aten::clamp",       "aten::dropout",
+      "aten::contiguous",  "aten::clone",       "aten::detach",
+      "aten::alias",       "aten::hardsigmoid", "aten::log_sigmoid",
+      "aten::softplus",    "aten::silu",        "aten::gelu",
+      "aten::leaky_relu",  "aten::hardswish",   "aten::hardtanh"};
+  static const llvm::StringSet<> binary = {
+      "aten::add", "aten::sub", "aten::mul", "aten::div", "aten::pow"};
+  if (unary.contains(op.getName()))
+    return true;
+  if (!binary.contains(op.getName()))
+    return false;
+  // The other operand must not make it bigger: a number, or a tensor without
+  // dimensions.
+  Value other = op.getOperand(1);
+  if (!isa<TensorType>(other.getType()))
+    return true;
+  auto constant = other.getDefiningOp<ConstantOp>();
+  auto tensor =
+      constant ? dyn_cast<TensorAttr>(constant.getValue()) : TensorAttr();
+  return tensor && tensor.getSizes().empty();
+}
+
+/// Takes sizes of what computes element by element from what it computes with
+/// instead. Returns whether there was any.
+bool HoistTail::forwardSizes(const MoveSet &moved) {
+  bool forwarded = false;
+  for (Operation *op : moved) {
+    auto size = dyn_cast<OperatorOp>(op);
+    if (!size ||
+        (size.getName() != "aten::size" && size.getName() != "aten::dim" &&
+         size.getName() != "aten::numel"))
+      continue;
+    auto source = size.getOperand(0).getDefiningOp<OperatorOp>();
+    if (!source || !moved.contains(source) || !keepsSizes(source))
+      continue;
+    size->setOperand(0, source.getOperand(0));
+    forwarded = true;
+  }
+  return forwarded;
+}
+
 FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
                                       Block::iterator end) {
   Block &body = *round.trace.getFrames()[frame].body;
@@ -203,6 +252,10 @@ FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
       });
     if (!isBound)
       continue;
+    if (unit.hasOther && forwardSizes(moved)) {
+      isStale = true;
+      return MoveSet();
+    }
     if (unit.hasOther) {
       InFlightDiagnostic diag =
           op.emitError() << "the quantised region depends here, by a size or a "
@@ -495,6 +548,8 @@ LogicalResult HoistTail::hoistFromCallee(Hierarchy &hierarchy,
            << "' is called from several places, so that its tail cannot move "
               "into its caller; clone shared modules first [R3]";
   FailureOr<MoveSet> moved = collect(round, frame, body.end());
+  if (isStale)
+    return success();
   if (failed(moved) || failed(checkOrder(round, frame, *moved, body.end())))
     return failure();
   if (isStale)
@@ -577,6 +632,8 @@ LogicalResult HoistTail::hoistFromArms(const Round &round, unsigned frame,
     Block *body = round.trace.getFrames()[arm].body;
     unsigned i = body->getParent()->getRegionNumber();
     FailureOr<MoveSet> found = collect(round, arm, body->end());
+    if (isStale)
+      return success();
     if (failed(found) || failed(checkOrder(round, arm, *found, body->end())))
       return failure();
     if (isStale)
@@ -681,7 +738,7 @@ LogicalResult HoistTail::reorder(const Round &round, unsigned frame) {
   FailureOr<MoveSet> moved = collect(round, frame, pivot->getIterator());
   if (failed(moved))
     return failure();
-  if (moved->empty())
+  if (isStale || moved->empty())
     return success();
   if (failed(checkOrder(round, frame, *moved, std::next(pivot->getIterator()))))
     return failure();

@@ -57,8 +57,14 @@ private:
   LogicalResult insert(Hierarchy &hierarchy, const Trace &trace,
                        const CrossingValue &crossing,
                        const Placement &placement, bool &signatureChanged);
+  /// Reports what is named as an out_nop and is none: a second one beside it
+  /// would not help.
+  LogicalResult checkNames(SymbolTable &symbols, const Trace &trace);
+  /// Lets nops that take a view by sizes of their own return their argument.
+  bool simplifyViews(Hierarchy &hierarchy);
   /// Takes out the nops that do not stand where a crossing value needs them.
-  LogicalResult strip(const Trace &trace, const Regions &regions);
+  LogicalResult strip(SymbolTable &symbols, const Trace &trace,
+                      const Regions &regions);
   /// The instance of a new nop for a tensor: one that the model has, or a new
   /// one.
   std::string getNopInstance(Hierarchy &hierarchy, ModuleOp owner,
@@ -177,7 +183,24 @@ static TensorKey getKey(const Trace &trace, const Leaf &leaf) {
   return {op, leaf.index};
 }
 
-LogicalResult InsertOutNop::strip(const Trace &trace, const Regions &regions) {
+LogicalResult InsertOutNop::checkNames(SymbolTable &symbols,
+                                       const Trace &trace) {
+  for (auto &[symbol, sites] : collectCalls(trace)) {
+    ModuleOp instance = lookupInstance(symbols, symbol);
+    if (!isOutNop(instance, nopName))
+      continue;
+    CallOp call = trace.getFrames()[sites.front()].getCall();
+    return call.emitError()
+           << "'" << displayPath(symbol) << "' (" << instance.getOriginalName()
+           << ") is named as an out_nop, but is not known to return its "
+              "argument as it is; let its forward return x, or give your "
+              "out_nops another name with --nop-name [R1]";
+  }
+  return success();
+}
+
+LogicalResult InsertOutNop::strip(SymbolTable &symbols, const Trace &trace,
+                                  const Regions &regions) {
   ArrayRef<Event> events = trace.getEvents();
   // Values that some reader takes without their nop need it put in anew.
   DenseSet<TensorKey> uncovered;
@@ -197,9 +220,10 @@ LogicalResult InsertOutNop::strip(const Trace &trace, const Regions &regions) {
                    (!regions.getUsers(i).empty() || regions.isReturned(i));
     for (unsigned k = producer + 1; isRight && k != i; ++k)
       isRight = !standsBetween(trace, k, producer, i);
-    isRight = isRight && !uncovered.contains(getKey(trace, read.leaf)) &&
-              covered.insert(getKey(trace, read.leaf)).second &&
-              used.insert(nop.getInstance()).second;
+    isRight =
+        isRight && !uncovered.contains(getKey(trace, read.leaf)) &&
+        covered.insert(getKey(trace, read.leaf)).second &&
+        (used.insert(nop.getInstance()).second || nopInstances == "owner");
     if (!isRight)
       wrong.push_back(i);
   }
@@ -207,9 +231,14 @@ LogicalResult InsertOutNop::strip(const Trace &trace, const Regions &regions) {
     auto nop = cast<OutNopOp>(events[i].op);
     const Leaf &leaf = events[i].reads.front().leaf;
     // A nop that hands on a copy protects it from what is written later.
-    auto forward = SymbolTable::lookupNearestSymbolFrom<MethodOp>(
-        getOperation(),
-        StringAttr::get(&getContext(), joinPath(nop.getInstance(), "forward")));
+    auto forward =
+        symbols.lookup<MethodOp>(joinPath(nop.getInstance(), "forward"));
+    if (forward && !isIdentity(symbols, forward))
+      return nop.emitError()
+             << "out_nop '" << displayPath(nop.getInstance())
+             << "' does not stand right behind the value that it marks alone, "
+                "and cannot move because it is not known to return its "
+                "argument as it is; let its forward return x [R1]";
     Read atEnd = trace.readAfter(leaf, events.size());
     if (forward && !returnsArgument(forward) &&
         (atEnd.leaf.event != leaf.event ||
@@ -238,6 +267,12 @@ std::string InsertOutNop::getNopInstance(Hierarchy &hierarchy, ModuleOp owner,
     else if (auto call = dyn_cast<CallOp>(op))
       used.insert(splitPath(call.getCallee()).first);
   });
+  if (nopInstances == "owner")
+    for (Operation *member : hierarchy.getMembers(owner))
+      if (auto instance = dyn_cast<ModuleOp>(member);
+          instance && isOutNop(instance, nopName) &&
+          used.contains(instance.getSymName()))
+        return instance.getSymName().str();
   // The nop that the model has for this very value, where it stood wrong.
   for (auto &[owned, instance] : freeNops)
     if (owned == key && !used.contains(instance))
@@ -263,10 +298,23 @@ std::string InsertOutNop::getNopInstance(Hierarchy &hierarchy, ModuleOp owner,
       .str();
 }
 
+bool InsertOutNop::simplifyViews(Hierarchy &hierarchy) {
+  llvm::SetVector<StringRef> instances;
+  getOperation().walk([&](OutNopOp nop) {
+    auto forward = hierarchy.getSymbols().lookup<MethodOp>(
+        joinPath(nop.getInstance(), "forward"));
+    if (forward && isViewBySizes(forward))
+      instances.insert(nop.getInstance());
+  });
+  for (StringRef instance : instances)
+    makeForward(hierarchy, instance);
+  return !instances.empty();
+}
+
 void InsertOutNop::makeForward(Hierarchy &hierarchy, StringRef instance) {
   SymbolTable &symbols = hierarchy.getSymbols();
   auto forward = symbols.lookup<MethodOp>(joinPath(instance, "forward"));
-  if (forward && isIdentity(symbols, forward))
+  if (forward && isIdentity(symbols, forward) && !isViewBySizes(forward))
     return;
   // What tracing left of a nop is a husk.
   for (MethodOp method :
@@ -358,6 +406,10 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
 }
 
 void InsertOutNop::runOnOperation() {
+  if (nopInstances != "each" && nopInstances != "owner") {
+    getOperation().emitError() << "nop-instances must be each or owner";
+    return signalPassFailure();
+  }
   FailureOr<AnchorSet> anchorSet =
       AnchorSet::create(getOperation(), anchors, exclude);
   if (failed(anchorSet))
@@ -369,9 +421,11 @@ void InsertOutNop::runOnOperation() {
   {
     FailureOr<Trace> trace =
         Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
-    if (failed(trace) || failed(strip(*trace, Regions(*trace))))
+    if (failed(trace) || failed(checkNames(hierarchy.getSymbols(), *trace)) ||
+        failed(strip(hierarchy.getSymbols(), *trace, Regions(*trace))))
       return signalPassFailure();
     changed = !freeNops.empty();
+    changed |= simplifyViews(hierarchy);
   }
   // A change of a signature replaces calls that the trace names: trace again.
   bool stale = true;

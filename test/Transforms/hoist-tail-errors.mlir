@@ -48,7 +48,7 @@ fqat.module @out_nop1 class "__torch__.fqat.OutNop" slots []
 fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
   %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
   %na = fqat.out_nop @out_nop(%a) : !fqat.tensor
-  %s = fqat.op "aten::sigmoid"(%na) : (!fqat.tensor) -> !fqat.tensor
+  %s = fqat.op "aten::max_pool2d"(%na) : (!fqat.tensor) -> !fqat.tensor
   // expected-note @below {{the op of the tail is here}}
   %n = fqat.op "aten::size"(%s) : (!fqat.tensor) -> !fqat.int
   // expected-error @below {{the quantised region depends here, by a size or a number, on an op of the tail}}

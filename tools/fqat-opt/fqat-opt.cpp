@@ -386,6 +386,11 @@ static void declareOptions(CLI::App &app, Options &options) {
   app.add_option("--nop-name", options.pipeline.nopName,
                  "Attribute name of an out_nop")
       ->capture_default_str();
+  app.add_option("--nop-instances", options.pipeline.nopInstances,
+                 "each: every crossing value has an out_nop of its own; owner: "
+                 "those of one module share one")
+      ->check(CLI::IsMember({"each", "owner"}).description(""))
+      ->capture_default_str();
   app.add_option("--clone-params", options.pipeline.cloneParams,
                  "copy: each clone has parameters of its own; share: they "
                  "stay tied")

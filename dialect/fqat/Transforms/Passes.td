@@ -157,7 +157,12 @@ def InsertOutNopPass : Pass<"fqat-insert-out-nop", "::mlir::ModuleOp">,
     Restriction: a method that runs several times in one run of the model gets
     no nop, because one nop would then serve several values; clone first.
   }];
-  let options = !listconcat(anchorOptions, nopNameOption);
+  let options = !listconcat(anchorOptions, nopNameOption, [
+    Option<"nopInstances", "nop-instances", "std::string",
+           /*default=*/"\"each\"",
+           "each: every crossing value has an out_nop of its own; owner: those "
+           "of one instance share one">,
+  ]);
   let statistics = [
     Statistic<"numInserted", "num-inserted", "out_nops inserted">,
     Statistic<"numCrossing", "num-crossing", "Crossing values">,

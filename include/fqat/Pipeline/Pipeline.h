@@ -27,6 +27,7 @@ struct PipelineOptions {
   std::string nopName = "out_nop";
   /// `copy` or `share`.
   std::string cloneParams = "copy";
+  std::string nopInstances = "each";
 };
 
 /// Adds the passes that make a model obey the rules. They end with the check.

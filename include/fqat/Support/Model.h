@@ -52,6 +52,14 @@ bool isHusk(mlir::SymbolTable &symbols, MethodOp method);
 /// clone, a view of the same size).
 bool isIdentity(mlir::SymbolTable &symbols, MethodOp method);
 
+/// The same, but a view and a conversion are believed to change nothing: what
+/// sizes and dtype the argument has is not known.
+bool mayBeIdentity(mlir::SymbolTable &symbols, MethodOp method);
+
+/// Whether a method returns a view of its argument by sizes that it reads from
+/// it: an identity, in more words than it needs.
+bool isViewBySizes(MethodOp method);
+
 /// Whether a method returns its argument and does nothing else.
 bool returnsArgument(MethodOp method);
 
