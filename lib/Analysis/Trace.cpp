@@ -822,6 +822,18 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
       copy.aggregate->keys = aggregate->keys;
     return read(std::move(copy));
   }
+  if (name == "items" && aggregate) {
+    std::vector<AbstractValue> pairs;
+    for (auto [i, element] : llvm::enumerate(aggregate->elements)) {
+      Attribute key =
+          i < aggregate->keys.size() ? aggregate->keys[i] : Attribute();
+      pairs.push_back(
+          makeAggregate({key ? makeScalar(key) : makeNumber(), element}));
+    }
+    AbstractValue result = makeAggregate(std::move(pairs));
+    result.aggregate->isExact = aggregate->isExact;
+    return read(std::move(result));
+  }
   if (list && name == "add" && aggregate) {
     AbstractValue other = get(op.getOperand(1));
     AbstractValue sum = makeAggregate(aggregate->elements);

@@ -11,7 +11,8 @@
 //   %0 = fqat.op "aten::conv2d"(%x, %w, ...)
 //   %y = fqat.op "aten::sigmoid"(%0)
 //
-// No module can be called in a free function, so no out_nop either.
+// No module can be called in a free function, so no out_nop either. Forked code
+// is run in its place.
 //
 //===----------------------------------------------------------------------===//
 
@@ -83,6 +84,27 @@ static void inlineCall(CallFunctionOp call, FunctionOp function) {
   call.erase();
 }
 
+/// Runs forked code where it is forked, if nothing but waits reads its future:
+/// what runs beside something else has no place in an order.
+static bool inlineFork(ForkOp fork) {
+  auto isWait = [](Operation *user) {
+    auto op = dyn_cast<OperatorOp>(user);
+    return op && op.getName() == "aten::wait";
+  };
+  Operation *yield = fork.getBody().front().getTerminator();
+  if (!llvm::all_of(fork->getUsers(), isWait) || yield->getNumOperands() != 1)
+    return false;
+  for (Operation *wait : llvm::make_early_inc_range(fork->getUsers())) {
+    wait->getResult(0).replaceAllUsesWith(yield->getOperand(0));
+    wait->erase();
+  }
+  for (Operation &op :
+       llvm::make_early_inc_range(fork.getBody().front().without_terminator()))
+    op.moveBefore(fork);
+  fork.erase();
+  return true;
+}
+
 void InlineFunctions::runOnOperation() {
   FailureOr<AnchorSet> anchorSet =
       AnchorSet::create(getOperation(), anchors, exclude);
@@ -90,6 +112,15 @@ void InlineFunctions::runOnOperation() {
     return signalPassFailure();
   SymbolTable symbols(getOperation());
   bool changed = false;
+  SmallVector<ForkOp> forks;
+  getOperation().walk([&](ForkOp fork) { forks.push_back(fork); });
+  for (ForkOp fork : forks) {
+    if (!inlineFork(fork))
+      continue;
+    ++numInlined;
+    ++getAnalysis<ChangeCounts>().functionsInlined;
+    changed = true;
+  }
   while (true) {
     FailureOr<Trace> trace =
         Trace::compute(getOperation(), symbols, *anchorSet);

@@ -15,6 +15,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ListReads.h"
 #include "Rerouter.h"
 #include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
@@ -62,6 +63,9 @@ private:
   LogicalResult checkNames(SymbolTable &symbols, const Trace &trace);
   /// Lets nops that take a view by sizes of their own return their argument.
   bool simplifyViews(Hierarchy &hierarchy);
+  /// Lets the readers of lists that are built up, and hold crossing values,
+  /// read the elements: one list cannot hold a value and its nop's result.
+  bool separateReaders(const Trace &trace, ArrayRef<CrossingValue> crossings);
   /// Takes out the nops that do not stand where a crossing value needs them.
   LogicalResult strip(SymbolTable &symbols, const Trace &trace,
                       const Regions &regions);
@@ -197,6 +201,35 @@ LogicalResult InsertOutNop::checkNames(SymbolTable &symbols,
               "out_nops another name with --nop-name [R1]";
   }
   return success();
+}
+
+bool InsertOutNop::separateReaders(const Trace &trace,
+                                   ArrayRef<CrossingValue> crossings) {
+  SmallVector<Operation *> lists;
+  getOperation().walk([&](Operation *op) {
+    if (!isa<ListOp, DictOp>(op) ||
+        llvm::none_of(op->getUsers(), [](Operation *user) {
+          auto oper = dyn_cast<OperatorOp>(user);
+          return oper && oper.hasWrites();
+        }))
+      return;
+    for (unsigned frame : trace.getFramesOf(op->getBlock())) {
+      SmallVector<Leaf> leaves;
+      trace.getValue(frame, op->getResult(0)).collectLeaves(leaves);
+      if (llvm::any_of(leaves, [&](const Leaf &leaf) {
+            return llvm::any_of(crossings, [&](const CrossingValue &crossing) {
+              return crossing.leaf.isSameTensor(leaf);
+            });
+          })) {
+        lists.push_back(op);
+        return;
+      }
+    }
+  });
+  bool changed = false;
+  for (Operation *op : lists)
+    changed |= forwardListReads(op);
+  return changed;
 }
 
 LogicalResult InsertOutNop::strip(SymbolTable &symbols, const Trace &trace,
@@ -344,6 +377,16 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
   // Runs of which an execution makes one only share the nop; it serves the
   // other crossing values too.
   signatureChanged = runs.size() != 1;
+  if (isa_and_nonnull<LoopOp>(trace.getFrames()[placement.frame].op)) {
+    InFlightDiagnostic diag =
+        trace.getEvents()[crossing.producer].op->emitError()
+        << "this value leaves the quantised region in each round of a loop, of "
+           "which the number of rounds is not known, so that one out_nop would "
+           "serve several values; make it a constant, or trace the model [R1]";
+    diag.attachNote(trace.getFrames()[placement.frame].op->getLoc())
+        << "the loop is here";
+    return diag;
+  }
   for (unsigned run : runs)
     if (run != placement.frame && !trace.areExclusive(run, placement.frame))
       return trace.getEvents()[crossing.producer].op->emitError()
@@ -437,7 +480,12 @@ void InsertOutNop::runOnOperation() {
       return signalPassFailure();
     Regions regions(*trace);
     counts.anchors = regions.getNumAnchors();
-    for (const CrossingValue &crossing : findCrossingValues(*trace, regions)) {
+    SmallVector<CrossingValue> crossings = findCrossingValues(*trace, regions);
+    if (separateReaders(*trace, crossings)) {
+      stale = changed = true;
+      continue;
+    }
+    for (const CrossingValue &crossing : crossings) {
       FailureOr<Placement> placement = place(*trace, crossing);
       if (failed(placement) ||
           failed(insert(hierarchy, *trace, crossing, *placement, stale)))

@@ -213,6 +213,11 @@ SmallVector<Rerouter::Flow> Rerouter::getFlow(OpOperand &use,
       flows.push_back({root, outer});
     return flows;
   }
+  if (op.getName() == "aten::items") {
+    // Pairs of a key and an element.
+    inner.append({1, -1});
+    return {{op.getResult(0), inner}};
+  }
   // Another list with some of the elements, or an element.
   bool givesContainer = use.get().getType() == op.getResult(0).getType();
   if (givesContainer && !path.empty() && !handsOn(op.getName()))
@@ -229,11 +234,13 @@ Rerouter::Reach Rerouter::getLeafReach(OpOperand &use,
     found.push_back(leaf);
     return Wanted;
   }
-  return reading.contains(leaf) ? Unwanted : Nothing;
+  if (reading.contains(leaf))
+    return Unwanted;
+  // A return that no execution comes to may as well return the nop's result.
+  return isa<ReturnOp>(leaf.first) ? Unreached : Nothing;
 }
 
-Rerouter::Reach Rerouter::getReach(OpOperand &first,
-                                   SmallVectorImpl<Use> &found) {
+unsigned Rerouter::getReach(OpOperand &first, SmallVectorImpl<Use> &found) {
   // A worklist: how far a value flows is the user's choice.
   unsigned reach = Nothing;
   using Item = std::pair<OpOperand *, SmallVector<int64_t, 1>>;
@@ -252,7 +259,7 @@ Rerouter::Reach Rerouter::getReach(OpOperand &first,
       for (OpOperand &next : flow.value.getUses())
         worklist.emplace_back(&next, flow.path);
   }
-  return Reach(reach);
+  return reach;
 }
 
 /// Each result keeps its place.
@@ -391,7 +398,10 @@ LogicalResult Rerouter::reroute(Value from, Value to) {
         continue;
       }
       SmallVector<Use> found;
-      Reach reach = getReach(*use, found);
+      unsigned reach = getReach(*use, found);
+      if (reach == Unreached && isBehind)
+        use->set(newValue);
+      reach &= ~Unreached;
       if (!(reach & Wanted))
         continue;
       if (!isBehind)

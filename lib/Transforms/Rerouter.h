@@ -38,7 +38,8 @@ public:
   const llvm::DenseSet<Use> &getDone() const { return done; }
 
 private:
-  enum Reach { Nothing = 0, Wanted = 1, Unwanted = 2, Both = 3 };
+  /// Flags.
+  enum Reach { Nothing = 0, Wanted = 1, Unwanted = 2, Unreached = 4 };
   /// A value that holds the tensor: itself, or as an element. `path` says which
   /// element, outermost list last; -1 where it is not known which.
   struct Flow {
@@ -48,7 +49,7 @@ private:
 
   /// What reads a value through one of its uses; the uses that want the nop's
   /// result are appended to `found`.
-  Reach getReach(mlir::OpOperand &use, llvm::SmallVectorImpl<Use> &found);
+  unsigned getReach(mlir::OpOperand &use, llvm::SmallVectorImpl<Use> &found);
   Reach getLeafReach(mlir::OpOperand &use, llvm::SmallVectorImpl<Use> &found);
   /// What a use that only hands the value on makes of it.
   llvm::SmallVector<Flow> getFlow(mlir::OpOperand &use,

@@ -92,7 +92,8 @@ def InlineFunctionsPass : Pass<"fqat-inline-functions", "::mlir::ModuleOp">,
   let description = [{
     A free function cannot call a module. One that computes a layer, or both
     quantised work and tail, or goes on after a crossing value, is inlined where
-    a method calls it.
+    a method calls it. Forked code is inlined too where its future is only waited
+    for: what runs beside something else has no place in an order.
 
     ```mlir
     %y = fqat.call_function @"$head"(%x, %w) : ...
