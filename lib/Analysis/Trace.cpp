@@ -482,8 +482,18 @@ LogicalResult TraceBuilder::enterCallee(Operation *call, Operation *callee,
       return (call ? call : callee)->emitError()
              << "'" << SymbolTable::getSymbolName(callee).getValue()
              << "' calls itself";
+  auto method = dyn_cast<MethodOp>(callee);
+  ModuleOp instance =
+      method ? lookupInstance(symbols, method.getInstance()) : ModuleOp();
+  if (instance && method.getMethodName() == "forward" &&
+      (instance.getHooks() || instance.getPreHooks()))
+    return (call ? call : callee)->emitError()
+           << "'" << displayPath(instance.getSymName())
+           << "' has hooks, and what they do to its arguments and results "
+              "cannot be rewritten; call them in forward instead, or trace the "
+              "model";
   unsigned frame = enter(body, call);
-  if (auto method = dyn_cast<MethodOp>(callee))
+  if (method)
     trace.frames[frame].method = method;
   else
     trace.frames[frame].isInFunction = true;
@@ -1011,9 +1021,18 @@ bool TraceBuilder::isSwitchedOff(OperatorOp op) {
   return training && !training.getValue();
 }
 
+/// Whether a method of an object is one of torch.no_grad and its like: they
+/// change nothing that is computed.
+static bool isGradMode(OperatorOp op) {
+  auto type = dyn_cast<ObjectType>(op.getOperand(0).getType());
+  return type &&
+         type.getSpelling().starts_with("__torch__.torch.autograd.grad_mode.");
+}
+
 LogicalResult TraceBuilder::visitOperator(OperatorOp op) {
   StringRef name = op.getName();
-  if (name == "prim::CallMethod" || name == "prim::SetAttr")
+  if ((name == "prim::CallMethod" && !isGradMode(op)) ||
+      name == "prim::SetAttr")
     return op.emitError()
            << "this calls or changes an object that is known at run time only, "
               "so that what it does is not known either; trace the model, or "

@@ -170,6 +170,26 @@ LogicalResult CloneSharedModules::checkState(const Trace &trace,
   return success();
 }
 
+/// A frozen or inlined file has no modules left: says so, once.
+static void warnIfFrozen(const Trace &trace) {
+  if (llvm::any_of(trace.getFrames(),
+                   [](const Frame &frame) { return frame.getCall(); }))
+    return;
+  for (const Event &event : trace.getEvents()) {
+    if (event.kind != Event::Anchor || event.op->getNumOperands() < 2)
+      continue;
+    auto weight = event.op->getOperand(1).getDefiningOp<ConstantOp>();
+    if (!weight)
+      continue;
+    event.op->emitWarning()
+        << "the weights of this layer are constants, and the model calls no "
+           "module: it is frozen or inlined. Layers that were one module "
+           "cannot be told from others, and their weights cannot be trained; "
+           "fix the file that was there before torch.jit.freeze [R4]";
+    return;
+  }
+}
+
 /// Whether two of these frames run in one execution.
 static bool runTogether(const Trace &trace, ArrayRef<unsigned> frames) {
   for (auto [i, a] : llvm::enumerate(frames))
@@ -286,10 +306,20 @@ LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
     llvm::MapVector<Operation *, SmallVector<unsigned>> byCaller;
     for (unsigned site : sites)
       byCaller[getCaller(site)].push_back(site);
+    // The callee itself goes to the nearest of its owners.
+    StringRef home;
+    for (auto &[caller, ownSites] : byCaller) {
+      StringRef path = cast<ModuleOp>(caller).getSymName();
+      if (isAtOrBelow(symbol, path) &&
+          (home.empty() || isAtOrBelow(path, home)))
+        home = path;
+    }
     DenseMap<unsigned, ModuleOp> chosen;
     for (auto &[caller, ownSites] : byCaller) {
       SmallVector<ModuleOp> candidates =
           twins.find(cast<ModuleOp>(caller), callee);
+      if (cast<ModuleOp>(caller).getSymName() != home)
+        llvm::erase(candidates, callee);
       for (auto [site, candidate] : llvm::zip(ownSites, candidates)) {
         chosen[site] = candidate;
         if (candidate != callee)
@@ -427,6 +457,11 @@ void CloneSharedModules::runOnOperation() {
   getOperation().walk([&](CallOp call) {
     madeForCalls.insert(call.getCalleeAttr().getAttr());
   });
+  FailureOr<Trace> before =
+      Trace::compute(getOperation(), hierarchy.getSymbols(), AnchorSet());
+  if (failed(before))
+    return signalPassFailure();
+  warnIfFrozen(*before);
   bool changed = true, changedAny = false;
   while (changed) {
     if (failed(runRound(hierarchy, changed)))

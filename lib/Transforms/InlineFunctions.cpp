@@ -40,9 +40,17 @@ struct InlineFunctions : public impl::InlineFunctionsPassBase<InlineFunctions> {
 };
 } // namespace
 
+/// Whether an event of a function happens in an arm or a round of the function
+/// that may not run.
+static bool isUncertainIn(const Trace &trace, unsigned event,
+                          const Frame &function) {
+  unsigned frame = trace.getEvents()[event].frame;
+  return trace.getFrames()[frame].guard != function.guard;
+}
+
 /// The calls of functions, made by methods, that an out_nop may have to stand
 /// in: they compute a layer, or both quantised and tail, or more after a value
-/// that crosses.
+/// that crosses, or a value that crosses in an arm.
 static llvm::SetVector<Operation *> findCalls(const Trace &trace,
                                               const Regions &regions) {
   ArrayRef<Frame> frames = trace.getFrames();
@@ -63,6 +71,7 @@ static llvm::SetVector<Operation *> findCalls(const Trace &trace,
       hasQuantised |= regions.isQuantised(i);
       isBehindCrossing |= hasCrossing && event.isTensorEvent();
       hasCrossing |= crosses[i];
+      isBehindCrossing |= crosses[i] && isUncertainIn(trace, i, frame);
     }
     if (hasAnchor || (hasTail && hasQuantised) || isBehindCrossing)
       calls.insert(frame.op);

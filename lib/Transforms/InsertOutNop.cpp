@@ -148,19 +148,19 @@ FailureOr<Placement> InsertOutNop::place(const Trace &trace,
   Placement placement{producer.frame, producer.op, Value()};
   placement.value =
       findValue(trace, placement.frame, placement.after, crossing);
-  // Outwards, while nothing but the nops of the same op happens in between. The
-  // arms of an if and the rounds of a loop keep their nops.
+  // Outwards, while nothing but the nops of the same op happens in between. An
+  // arm that may not run and the rounds of a loop keep their nops.
   while (placement.frame != 0) {
     const Frame &frame = frames[placement.frame];
-    if (!isa<CallOp, CallFunctionOp>(frame.op))
+    if (isa<LoopOp, ForkOp>(frame.op) || frame.guard == placement.frame)
       break;
     bool isAdjacent = true;
     for (unsigned i = crossing.producer + 1; i != frame.end; ++i)
       isAdjacent &=
           !standsBetween(trace, i, crossing.producer, crossing.producer);
     // What hands out several values keeps their nops inside, side by side.
-    if (!isAdjacent || (placement.value && !frame.isInFunction &&
-                        frame.op->getNumResults() > 1))
+    if (!isAdjacent ||
+        (placement.value && frame.getCall() && frame.op->getNumResults() > 1))
       break;
     Operation *after = frame.op;
     Value value = findValue(trace, frame.parent, after, crossing);
