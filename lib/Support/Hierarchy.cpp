@@ -331,6 +331,17 @@ void Hierarchy::renameMethod(MethodOp method, StringRef name) {
 
 void Hierarchy::eraseMethod(MethodOp method) { symbols.erase(method); }
 
+unsigned Hierarchy::eraseHuskCalls() {
+  SmallVector<CallOp> husks;
+  model.walk([&](CallOp call) {
+    if (isHusk(symbols, symbols.lookup<MethodOp>(call.getCallee())))
+      husks.push_back(call);
+  });
+  for (CallOp call : husks)
+    call.erase();
+  return husks.size();
+}
+
 void Hierarchy::makeForward(MethodOp method) {
   std::string name = method.getMethodName().str();
   if (name == "forward")
@@ -454,18 +465,75 @@ static bool eraseIdleMarkers(MethodOp method) {
   return erased;
 }
 
+/// The op that made the memory which an op writes, if that is in the same body;
+/// else null.
+static OperatorOp getMaker(OperatorOp write) {
+  Value value = write.getOperand(write.getWritesAttr().asArrayRef().front());
+  while (auto op = value.getDefiningOp<OperatorOp>()) {
+    int64_t aliased =
+        op.getAliasedOperand(cast<OpResult>(value).getResultNumber());
+    if (aliased < 0)
+      return op->getBlock() == write->getBlock() ? op : OperatorOp();
+    value = op.getOperand(aliased);
+  }
+  return {};
+}
+
+/// Erases a tensor that ops write, but nobody reads in the end. Returns whether
+/// that is so.
+static bool eraseUnread(OperatorOp maker) {
+  llvm::SetVector<Operation *> ops;
+  ops.insert(maker);
+  for (unsigned i = 0; i != ops.size(); ++i) {
+    auto op = dyn_cast<OperatorOp>(ops[i]);
+    if (!op || op.getRandom() || op.getEffects())
+      return false;
+    for (int64_t written : op.getWrites().value_or(ArrayRef<int64_t>())) {
+      Operation *definition = op.getOperand(written).getDefiningOp();
+      if (!definition || !ops.contains(definition))
+        return false;
+    }
+    for (Operation *user : op->getUsers()) {
+      if (user->getBlock() != maker->getBlock())
+        return false;
+      ops.insert(user);
+    }
+  }
+  SmallVector<Operation *> inOrder = ops.takeVector();
+  llvm::sort(inOrder,
+             [](Operation *a, Operation *b) { return b->isBeforeInBlock(a); });
+  for (Operation *op : inOrder)
+    op->erase();
+  return true;
+}
+
+static bool eraseUnreadWrites(MethodOp method) {
+  SmallVector<OperatorOp> makers;
+  method.getBody().walk([&](OperatorOp op) {
+    if (op.hasWrites())
+      if (OperatorOp maker = getMaker(op))
+        makers.push_back(maker);
+  });
+  for (OperatorOp maker : makers)
+    if (eraseUnread(maker))
+      return true;
+  return false;
+}
+
 void eraseDeadOps(mlir::ModuleOp model) {
   for (auto method : model.getOps<MethodOp>()) {
-    // Readers before what they read: one walk backwards is enough.
-    SmallVector<Operation *> ops;
-    method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
-      auto get = dyn_cast<GetOp>(op);
-      if (!get || !isa<ObjectType>(get.getResult().getType()))
-        ops.push_back(op);
-    });
-    for (Operation *op : llvm::reverse(ops))
-      if (isOpTriviallyDead(op))
-        op->erase();
+    do {
+      // Readers before what they read: one walk backwards is enough.
+      SmallVector<Operation *> ops;
+      method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
+        auto get = dyn_cast<GetOp>(op);
+        if (!get || !isa<ObjectType>(get.getResult().getType()))
+          ops.push_back(op);
+      });
+      for (Operation *op : llvm::reverse(ops))
+        if (isOpTriviallyDead(op))
+          op->erase();
+    } while (eraseUnreadWrites(method));
     // A read of `a.b` keeps one of `a`.
     while (eraseIdleMarkers(method)) {
     }

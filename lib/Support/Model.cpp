@@ -78,13 +78,17 @@ bool isHusk(SymbolTable &symbols, MethodOp method) {
     MethodOp current = worklist.pop_back_val();
     if (!seen.insert(current).second)
       continue;
-    if (current.getNumArguments() != 0 || current.getNumResults() != 0)
+    if (current.getNumResults() != 0)
       return false;
     for (Operation &op : current.getBody().front()) {
-      if (auto call = dyn_cast<CallOp>(op))
-        worklist.push_back(symbols.lookup<MethodOp>(call.getCallee()));
-      else if (!isa<ReturnOp, ConstantOp, GetOp>(op))
+      if (auto call = dyn_cast<CallOp>(op)) {
+        auto callee = symbols.lookup<MethodOp>(call.getCallee());
+        if (callee == method || callee == current)
+          return false; // It never returns.
+        worklist.push_back(callee);
+      } else if (!isa<ReturnOp, ConstantOp, GetOp>(op)) {
         return false;
+      }
     }
   }
   return true;

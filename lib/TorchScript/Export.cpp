@@ -670,7 +670,8 @@ LogicalResult BodyExporter::makeArgument(unsigned index) {
   };
   auto nameAttr =
       dyn_cast_or_null<StringAttr>(getAttr(FQATDialect::kArgNameAttr));
-  std::string name = nameAttr ? nameAttr.str() : makeArgumentName("");
+  std::string name =
+      nameAttr && !nameAttr.empty() ? nameAttr.str() : makeArgumentName("");
   FailureOr<c10::TypePtr> type =
       exporter.makeType(function.getArgumentTypes()[index], function);
   if (failed(type))

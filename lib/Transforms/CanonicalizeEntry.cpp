@@ -35,21 +35,15 @@ void CanonicalizeEntry::runOnOperation() {
   Hierarchy hierarchy(getOperation());
   SymbolTable &symbols = hierarchy.getSymbols();
 
-  SmallVector<CallOp> husks;
-  getOperation().walk([&](CallOp call) {
-    if (isHusk(symbols, symbols.lookup<MethodOp>(call.getCallee())))
-      husks.push_back(call);
-  });
-  for (CallOp call : husks)
-    call.erase();
+  unsigned husks = hierarchy.eraseHuskCalls();
   ChangeCounts &counts = getAnalysis<ChangeCounts>();
-  counts.husksRemoved += husks.size();
-  numHusks += husks.size();
+  counts.husksRemoved += husks;
+  numHusks += husks;
 
   FailureOr<Trace> trace = Trace::compute(getOperation(), symbols, AnchorSet());
   if (failed(trace))
     return signalPassFailure();
-  bool changed = !husks.empty();
+  bool changed = husks != 0;
   // An instance that is called more often has no one entry: R4 comes first.
   for (auto &[instance, sites] : collectCalls(*trace)) {
     MethodOp method = trace->getFrames()[sites.front()].method;

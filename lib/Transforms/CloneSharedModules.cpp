@@ -328,22 +328,28 @@ LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
     }
     // Then the keeper: the call that the owner makes, or else the first.
     std::optional<unsigned> keeper;
-    for (unsigned site : sites) {
-      bool isFree = !chosen.contains(site) || chosen[site] == callee;
-      if (isFree && !isForeign(site) && !keeper)
+    for (unsigned site : sites)
+      if (chosen.lookup(site) == callee && !keeper)
         keeper = site;
-    }
+    for (unsigned site : sites)
+      if (!chosen.contains(site) && !isForeign(site) && !keeper)
+        keeper = site;
     for (unsigned site : sites)
       if (!chosen.contains(site) && !keeper)
         keeper = site;
     // Calls that no execution makes beside those that stay may stay too.
     SmallVector<unsigned> staying;
+    // One call may run in several arms: what becomes of it is one decision.
+    DenseSet<Operation *> decided;
     for (unsigned site : sites)
       if (site == keeper || chosen.lookup(site) == callee)
+        decided.insert(frames[site].op);
+    for (unsigned site : sites)
+      if (decided.contains(frames[site].op))
         staying.push_back(site);
     bool redirects = false;
     for (unsigned site : sites) {
-      if (llvm::is_contained(staying, site))
+      if (!decided.insert(frames[site].op).second)
         continue;
       if (!chosen.contains(site) && llvm::all_of(staying, [&](unsigned other) {
             return trace->areExclusive(site, other);

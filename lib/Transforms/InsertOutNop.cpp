@@ -63,6 +63,10 @@ private:
   LogicalResult checkNames(SymbolTable &symbols, const Trace &trace);
   /// Lets nops that take a view by sizes of their own return their argument.
   bool simplifyViews(Hierarchy &hierarchy);
+  /// Drops the tail that callees return to nobody: moved behind the last nop,
+  /// it would be dead.
+  bool dropUnreadTail(Hierarchy &hierarchy, const Trace &trace,
+                      const Regions &regions);
   /// Lets the readers of lists that are built up, and hold crossing values,
   /// read the elements: one list cannot hold a value and its nop's result.
   bool separateReaders(const Trace &trace, ArrayRef<CrossingValue> crossings);
@@ -78,6 +82,7 @@ private:
 
   /// The nops that were taken out, by the tensor that they stood on.
   SmallVector<std::pair<TensorKey, std::string>> freeNops;
+  bool isStripped = false;
 };
 
 } // namespace
@@ -203,6 +208,38 @@ LogicalResult InsertOutNop::checkNames(SymbolTable &symbols,
   return success();
 }
 
+bool InsertOutNop::dropUnreadTail(Hierarchy &hierarchy, const Trace &trace,
+                                  const Regions &regions) {
+  llvm::SetVector<Operation *> methods;
+  for (const Frame &frame : trace.getFrames()) {
+    CallOp call = frame.getCall();
+    if (!call)
+      continue;
+    for (Value result : call.getResults()) {
+      if (!result.use_empty())
+        continue;
+      SmallVector<Leaf> leaves;
+      trace.getValue(frame.parent, result).collectLeaves(leaves);
+      if (llvm::any_of(leaves, [&](const Leaf &leaf) {
+            return leaf.event != Leaf::None && regions.isTail(leaf.event);
+          }))
+        methods.insert(MethodOp(frame.method));
+    }
+  }
+  bool changed = false;
+  for (Operation *op : methods) {
+    auto method = cast<MethodOp>(op);
+    unsigned before = method.getNumResults();
+    pruneSignature(hierarchy.getSymbols(), method);
+    changed |= method.getNumResults() != before;
+  }
+  if (changed) {
+    eraseDeadOps(getOperation());
+    hierarchy.eraseHuskCalls();
+  }
+  return changed;
+}
+
 bool InsertOutNop::separateReaders(const Trace &trace,
                                    ArrayRef<CrossingValue> crossings) {
   SmallVector<Operation *> lists;
@@ -287,6 +324,16 @@ LogicalResult InsertOutNop::strip(SymbolTable &symbols, const Trace &trace,
     nop.getResult().replaceAllUsesWith(nop.getInput());
     nop.erase();
   }
+  isStripped = !wrong.empty();
+  if (!isStripped)
+    return success();
+  // What only such a nop read is read by nothing now.
+  eraseDeadOps(getOperation());
+  DenseSet<Operation *> alive;
+  getOperation().walk([&](Operation *op) { alive.insert(op); });
+  llvm::erase_if(freeNops, [&](const auto &entry) {
+    return !alive.contains(entry.first.first);
+  });
   return success();
 }
 
@@ -467,7 +514,7 @@ void InsertOutNop::runOnOperation() {
     if (failed(trace) || failed(checkNames(hierarchy.getSymbols(), *trace)) ||
         failed(strip(hierarchy.getSymbols(), *trace, Regions(*trace))))
       return signalPassFailure();
-    changed = !freeNops.empty();
+    changed = isStripped;
     changed |= simplifyViews(hierarchy);
   }
   // A change of a signature replaces calls that the trace names: trace again.
@@ -480,6 +527,10 @@ void InsertOutNop::runOnOperation() {
       return signalPassFailure();
     Regions regions(*trace);
     counts.anchors = regions.getNumAnchors();
+    if (dropUnreadTail(hierarchy, *trace, regions)) {
+      stale = changed = true;
+      continue;
+    }
     SmallVector<CrossingValue> crossings = findCrossingValues(*trace, regions);
     if (separateReaders(*trace, crossings)) {
       stale = changed = true;

@@ -70,6 +70,9 @@ public:
   void renameMethod(MethodOp method, llvm::StringRef name);
   void eraseMethod(MethodOp method);
 
+  /// Erases the calls of husks, and returns how many there were.
+  unsigned eraseHuskCalls();
+
   /// Gives a method the name `forward`; one that has it gets the other's name.
   void makeForward(MethodOp method);
 

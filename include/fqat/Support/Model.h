@@ -44,7 +44,8 @@ mlir::Attribute getSlotValue(mlir::Operation *slot);
 int64_t getIdentity(mlir::Attribute value);
 
 /// Whether the body does nothing and returns nothing: what tracing leaves of an
-/// identity module. It may call other husks.
+/// identity module, or of one whose result nobody reads. It may call other
+/// husks.
 bool isHusk(mlir::SymbolTable &symbols, MethodOp method);
 
 /// Whether a method returns its one tensor as it is: the argument itself, or
