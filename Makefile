@@ -7,6 +7,9 @@ CMAKE_ARGS ?=
 MLIR_DIR   ?= /usr/lib/llvm-22/lib/cmake/mlir
 VENV       ?= .venv
 PYTHON     ?= python3
+# Random models that `make fuzz-models` draws, and from which seed.
+FUZZ_MODELS ?= 2000
+FUZZ_SEED   ?= 1
 # Parallel compile jobs. Empty: ninja's own choice.
 JOBS       ?=
 
@@ -23,7 +26,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup configure build run test format format-check lint clean
+.PHONY: help setup configure build run test fuzz-models format format-check lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +57,11 @@ test: build ## Build, then run every test
 	cmake --build "$(BUILD_DIR)" --target check-fqat $(if $(JOBS),-j $(JOBS))
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
 	  "$(VENV_PYTHON)" -m pytest test/python -q
+
+fuzz-models: build ## Fix 2,000 random models; FUZZ_SEED picks others
+	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
+	  FQAT_FUZZ_MODELS=$(FUZZ_MODELS) FQAT_FUZZ_SEED=$(FUZZ_SEED) \
+	  "$(VENV_PYTHON)" -m pytest test/python/test_random_models.py -q -s
 
 # C++ files that are tracked or could be, NUL-separated; deleted ones left out.
 list_cpp = git ls-files -z -co --exclude-standard -- '*.h' '*.cpp' | \

@@ -178,9 +178,9 @@ private:
   FailureOr<DictionaryAttr> convertAttributes(const jit::Node *node);
   void setSchemaEffects(const jit::Node *node, OperatorOp op);
   FailureOr<Value> use(const jit::Value *value, Location loc);
-  /// The slot of the current instance that holds the same tensor as a slot
-  /// elsewhere, or else that slot: tracing hands a shared or tied parameter to
-  /// a callee that has it too.
+  /// The slot of the current instance, or of a child, that holds the same
+  /// tensor as a slot elsewhere, or else that slot: tracing hands a shared or
+  /// tied parameter to a callee that has it too.
   StringAttr findOwnSlot(StringAttr slot);
   LogicalResult useAll(at::ArrayRef<const jit::Value *> inputs, Location loc,
                        SmallVectorImpl<Value> &values);
@@ -914,7 +914,18 @@ StringAttr Importer::findOwnSlot(StringAttr slot) {
     if (!found || splitPath(symbol).second == name)
       found = symbol;
   }
-  return found ? found : slot;
+  if (found)
+    return found;
+  // A hook of a child runs in its parent: the child's slot of the same name.
+  for (size_t i = 0; i != self.type->numAttributes(); ++i) {
+    const std::string &childName = self.type->getAttributeName(i);
+    StringAttr child = getString(joinPath(currentInstance, childName));
+    auto it = instances.find(child);
+    if (it != instances.end() &&
+        it->second.getValue(unescapeName(name)) == value)
+      return getString(joinPath(child, unescapeName(name)));
+  }
+  return slot;
 }
 
 FailureOr<Value> Importer::use(const jit::Value *value, Location loc) {

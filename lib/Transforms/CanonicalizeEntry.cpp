@@ -36,6 +36,8 @@ void CanonicalizeEntry::runOnOperation() {
   SymbolTable &symbols = hierarchy.getSymbols();
 
   unsigned husks = hierarchy.eraseHuskCalls();
+  if (husks != 0)
+    eraseDeadOps(getOperation());
   ChangeCounts &counts = getAnalysis<ChangeCounts>();
   counts.husksRemoved += husks;
   numHusks += husks;

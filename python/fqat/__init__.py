@@ -1,0 +1,1 @@
+"""Tools around fqat-opt for those who work in Python."""
