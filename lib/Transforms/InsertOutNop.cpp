@@ -273,10 +273,11 @@ LogicalResult InsertOutNop::strip(SymbolTable &symbols, const Trace &trace,
                                   const Regions &regions) {
   ArrayRef<Event> events = trace.getEvents();
   // Values that some reader takes without their nop need it put in anew.
-  DenseSet<TensorKey> uncovered;
+  using TensorNumber = std::pair<unsigned, unsigned>;
+  DenseSet<TensorNumber> uncovered;
   for (const CrossingValue &crossing : findCrossingValues(trace, regions))
-    uncovered.insert(getKey(trace, crossing.leaf));
-  DenseSet<TensorKey> covered;
+    uncovered.insert({crossing.leaf.event, crossing.leaf.index});
+  DenseSet<TensorNumber> covered;
   DenseSet<StringRef> used;
   SmallVector<unsigned> wrong;
   for (auto [i, event] : llvm::enumerate(events)) {
@@ -290,9 +291,10 @@ LogicalResult InsertOutNop::strip(SymbolTable &symbols, const Trace &trace,
                    (!regions.getUsers(i).empty() || regions.isReturned(i));
     for (unsigned k = producer + 1; isRight && k != i; ++k)
       isRight = !standsBetween(trace, k, producer, i);
+    TensorNumber number(read.leaf.event, read.leaf.index);
     isRight =
-        isRight && !uncovered.contains(getKey(trace, read.leaf)) &&
-        covered.insert(getKey(trace, read.leaf)).second &&
+        isRight && !uncovered.contains(number) &&
+        covered.insert(number).second &&
         (used.insert(nop.getInstance()).second || nopInstances == "owner");
     if (!isRight)
       wrong.push_back(i);

@@ -210,3 +210,63 @@ fqat.method @head.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance
 fqat.method @head.neck.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @head.neck} {
   fqat.return %x : !fqat.tensor
 }
+
+// -----
+
+// The arms of an if are alternatives: one instance serves both. What is called
+// before is not.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Arms" slots ["conv", "other", "other1"]
+fqat.module @"$" class "__torch__.Arms" slots ["conv", "other"]
+fqat.module @conv class "__torch__.Conv" slots []
+fqat.module @other class "__torch__.Conv" slots []
+fqat.method @forward(%x: !fqat.tensor, %c: !fqat.bool) -> !fqat.tensor attributes {instance = @"$"} {
+  // CHECK: fqat.call @other.forward
+  // CHECK: fqat.if
+  // CHECK: fqat.call @conv.forward
+  // CHECK: else
+  // CHECK: fqat.call @conv.forward
+  // CHECK: fqat.call @other1.forward
+  %0 = fqat.call @other.forward(%x) : (!fqat.tensor) -> !fqat.tensor
+  %y = fqat.if %c -> !fqat.tensor {
+    %1 = fqat.call @conv.forward(%0) : (!fqat.tensor) -> !fqat.tensor
+    fqat.yield %1 : !fqat.tensor
+  } else {
+    %1 = fqat.call @conv.forward(%0) : (!fqat.tensor) -> !fqat.tensor
+    %2 = fqat.call @other.forward(%1) : (!fqat.tensor) -> !fqat.tensor
+    fqat.yield %2 : !fqat.tensor
+  }
+  fqat.return %y : !fqat.tensor
+}
+fqat.method @conv.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @conv} {
+  %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}
+fqat.method @other.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @other} {
+  %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}
+
+// -----
+
+// A method that an instance calls on itself twice is copied, so that what it
+// calls has one caller each.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Helper" slots ["conv", "conv1"]
+fqat.module @"$" class "__torch__.Helper" slots ["conv"]
+fqat.module @conv class "__torch__.Conv" slots []
+fqat.method @forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"$"} {
+  // CHECK: fqat.call @helper(
+  // CHECK: fqat.call @helper1(
+  %0 = fqat.call @helper(%x) : (!fqat.tensor) -> !fqat.tensor
+  %1 = fqat.call @helper(%0) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %1 : !fqat.tensor
+}
+fqat.method @helper(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"$"} {
+  %0 = fqat.call @conv.forward(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}
+fqat.method @conv.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @conv} {
+  %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}

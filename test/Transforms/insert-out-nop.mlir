@@ -237,3 +237,56 @@ fqat.method @n2.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance =
 fqat.method @n3.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @n3} {
   fqat.return %x : !fqat.tensor
 }
+
+// -----
+
+// A list that is built up: the layer reads the element, the return the list, in
+// which the nop's result lies.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.BuiltUp"
+fqat.module @"$" class "__torch__.BuiltUp" slots []
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.list<tensor>) attributes {instance = @"$"} {
+  // CHECK: %[[L:.*]] = fqat.list()
+  // CHECK: %[[A:.*]] = fqat.op "aten::conv2d"
+  // CHECK-NEXT: %[[N:.*]] = fqat.out_nop @out_nop(%[[A]])
+  // CHECK: fqat.op "aten::append"(%[[L]], %[[N]])
+  // CHECK: %[[B:.*]] = fqat.op "aten::conv2d"(%[[A]])
+  // CHECK: %[[NB:.*]] = fqat.out_nop @out_nop1(%[[B]])
+  // CHECK: fqat.return %[[NB]], %[[L]]
+  %l = fqat.list() : () -> !fqat.list<tensor>
+  %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %m = fqat.op "aten::append"(%l, %a) writes [0] aliases [0] : (!fqat.list<tensor>, !fqat.tensor) -> !fqat.list<tensor>
+  %last = fqat.constant -1 : i64
+  %e = fqat.op "aten::__getitem__"(%l, %last) aliases [0] : (!fqat.list<tensor>, !fqat.int) -> !fqat.tensor
+  %b = fqat.op "aten::conv2d"(%e) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %b, %l : !fqat.tensor, !fqat.list<tensor>
+}
+
+// -----
+
+// One of two arms makes the value; the tail and a layer both read what comes out
+// of the if, which hands on both the value and the nop's result.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Join"
+fqat.module @"$" class "__torch__.Join" slots []
+fqat.method @forward(%x: !fqat.tensor, %c: !fqat.bool) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  // CHECK: %[[A:.*]] = fqat.op "aten::conv2d"
+  // CHECK-NEXT: %[[NA:.*]] = fqat.out_nop @out_nop(%[[A]])
+  // CHECK-NEXT: %[[IF:.*]]:2 = fqat.if
+  // CHECK-NEXT: %[[B:.*]] = fqat.op "aten::conv2d"(%[[A]])
+  // CHECK-NEXT: %[[NB:.*]] = fqat.out_nop @out_nop1(%[[B]])
+  // CHECK-NEXT: fqat.yield %[[B]], %[[NB]]
+  // CHECK: else
+  // CHECK-NEXT: fqat.yield %[[A]], %[[NA]]
+  // CHECK: fqat.op "aten::conv2d"(%[[IF]]#0)
+  // CHECK: fqat.return %[[IF]]#1
+  %a = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %y = fqat.if %c -> !fqat.tensor {
+    %b = fqat.op "aten::conv2d"(%a) : (!fqat.tensor) -> !fqat.tensor
+    fqat.yield %b : !fqat.tensor
+  } else {
+    fqat.yield %a : !fqat.tensor
+  }
+  %o = fqat.op "aten::conv2d"(%y) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %y, %o : !fqat.tensor, !fqat.tensor
+}
