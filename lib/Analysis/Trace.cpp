@@ -806,7 +806,7 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
     return operand < op.getNumOperands() ? getConstant(op.getOperand(operand))
                                          : Attribute();
   };
-  auto read = [&](AbstractValue result) {
+  auto read = [&](const AbstractValue &result) {
     if (changesLists && aggregate)
       touch(op, aggregate->allocation, /*writes=*/false);
     for (Value value : op.getResults())
@@ -830,7 +830,7 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
     copy.aggregate->isExact = aggregate->isExact;
     if (name != "values")
       copy.aggregate->keys = aggregate->keys;
-    return read(std::move(copy));
+    return read(copy);
   }
   if (name == "items" && aggregate) {
     std::vector<AbstractValue> pairs;
@@ -842,7 +842,7 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
     }
     AbstractValue result = makeAggregate(std::move(pairs));
     result.aggregate->isExact = aggregate->isExact;
-    return read(std::move(result));
+    return read(result);
   }
   if (list && name == "add" && aggregate) {
     AbstractValue other = get(op.getOperand(1));
@@ -853,7 +853,7 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
       forgetOrder(*sum.aggregate);
       addToAll(*sum.aggregate, getElement(other, Attribute(), elementType));
     }
-    return read(std::move(sum));
+    return read(sum);
   }
   if (list && name == "slice" && aggregate) {
     AbstractValue part = makeAggregate(aggregate->elements);
@@ -865,7 +865,7 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
     if (!aggregate->isExact || !hasStart || !hasEnd || !step ||
         step.getInt() <= 0) {
       forgetOrder(*part.aggregate);
-      return read(std::move(part));
+      return read(part);
     }
     int64_t size = aggregate->elements.size();
     auto clamp = [&](IntegerAttr index, int64_t otherwise) {
@@ -876,7 +876,7 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
     for (int64_t i = clamp(start, 0), e = clamp(end, size); i < e;
          i += std::min<int64_t>(step.getInt(), size))
       part.aggregate->elements.push_back(aggregate->elements[i]);
-    return read(std::move(part));
+    return read(part);
   }
   if (name == "__contains__" || name == "index" || name == "count" ||
       name == "keys" || name == "eq" || name == "ne")

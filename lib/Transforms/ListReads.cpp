@@ -49,7 +49,7 @@ std::optional<size_t> Elements::find(Value key) const {
   if (!constant)
     return std::nullopt;
   if (isDict) {
-    auto it = llvm::find(keys, constant);
+    const auto *it = llvm::find(keys, constant);
     if (it == keys.end())
       return std::nullopt;
     return it - keys.begin();
