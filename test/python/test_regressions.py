@@ -5,6 +5,8 @@ import torch
 from conftest import assert_equivalent, records
 from torch import nn
 
+from fqat import rules
+
 X = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
@@ -221,3 +223,148 @@ def test_overwritten_tail_input_names_both_lines(tool, tmp_path):
     assert "note: the op of the tail is here" in result.stderr
     assert result.stderr.count(__file__) == 2
     assert not output.exists()
+
+
+def fix_and_check(tool, original, inputs=(X,)):
+    """Fixes a file, and asserts that the rules hold, the bits are equal, and no more changes."""
+    fixed = tool.fix(original)
+    assert not rules.check(fixed)
+    assert_equivalent(original, fixed, inputs)
+    tool.run("--check", fixed)
+    assert records(tool.fix(fixed)) == records(fixed)
+    return fixed
+
+
+def script(tool, model):
+    path = tool.folder / "scripted.pt"
+    torch.jit.script(model.eval()).save(str(path))
+    return path
+
+
+class Residual(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+class ValueForBothRegions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = conv(3, 4), Residual(conv(4, 4))
+
+    def forward(self, x):
+        y = self.a(x)
+        return self.b(y), y
+
+
+def test_argument_that_is_added_has_a_name(tool):
+    fix_and_check(tool, tool.trace(ValueForBothRegions().eval(), X))
+
+
+class SharedByThree(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.m = conv(3, 4), conv(4, 4)
+        self.b = Residual(self.m)
+        self.c = nn.Sequential(self.b, nn.ReLU())
+
+    def forward(self, x):
+        y = self.m(self.b(self.m(self.a(x))))
+        return self.m(y), self.c(y)
+
+
+def test_twin_below_a_twin_has_one_owner(tool):
+    fix_and_check(tool, tool.trace(SharedByThree().eval(), X))
+
+
+class ActivationTwice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.act = conv(4, 4), nn.GELU()
+
+    def forward(self, x):
+        return self.act(self.a(self.act(x)))
+
+
+class ModuleInBothArms(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.m = conv(3, 4), ActivationTwice()
+
+    def forward(self, x, flag: bool = True):
+        x = self.a(x)
+        if flag:  # noqa: SIM108
+            y = self.m(x)
+        else:
+            y = self.m(x) * 2
+        return y
+
+
+def test_call_that_runs_in_two_arms_is_cloned_once(tool):
+    fix_and_check(tool, script(tool, ModuleInBothArms()))
+
+
+class UnreadHead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.head = conv(3, 4), conv(4, 2), Head()
+
+    def forward(self, x):
+        x = self.a(x)
+        unread = self.head(x)  # noqa: F841
+        return self.b(x)
+
+
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = conv(4, 2)
+
+    def forward(self, x):
+        y = self.a(x).sigmoid() * 2
+        y[:, :1] = y[:, :1] * 0.5
+        return y
+
+
+def test_tail_that_nobody_reads_leaves_no_nop(tool):
+    fix_and_check(tool, script(tool, UnreadHead()))
+
+
+class SharedWeightNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = conv(3, 4)
+        self.m = nn.utils.weight_norm(nn.Conv2d(4, 4, 1))
+        self.n = nn.Sequential(self.m, nn.ReLU())
+
+    def forward(self, x):
+        x = self.a(x)
+        self.m(x)
+        return (self.n(x),)
+
+
+def test_hook_of_a_shared_child_reads_the_childs_own_slots(tool):
+    fix_and_check(tool, tool.trace(SharedWeightNorm().eval(), X))
+
+
+class DeadNop(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.out_nop = conv(3, 4), TimesOneNop()
+
+    def forward(self, x):
+        first, second = self.a(x).chunk(2, 1)
+        self.out_nop(torch.cat([first, first], 1))
+        return second
+
+
+class TimesOneNop(nn.Module):
+    def forward(self, x):
+        return x * 1
+
+
+def test_call_whose_result_nobody_reads_is_a_husk(tool):
+    fix_and_check(tool, tool.trace(DeadNop().eval(), X))
