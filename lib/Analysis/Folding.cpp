@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Folding.h"
+#include "fqat/Analysis/Folding.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 
 using namespace mlir;
 
@@ -119,6 +120,8 @@ Attribute foldOperator(StringRef name, ArrayRef<Attribute> operands) {
       return builder.getI64IntegerAttr(-*number);
     if (name == "aten::Bool" && number)
       return builder.getBoolAttr(*number != 0);
+    if (name == "aten::str" && number)
+      return builder.getStringAttr(std::to_string(*number));
     if (name == "aten::Int" && (flag || number))
       return builder.getI64IntegerAttr(flag ? *flag : *number);
     return {};
@@ -133,6 +136,10 @@ Attribute foldOperator(StringRef name, ArrayRef<Attribute> operands) {
     if (name == "aten::__range_length" && *c > 0 &&
         !llvm::SubOverflow(*b, *a, result))
       return builder.getI64IntegerAttr(result <= 0 ? 0 : (result - 1) / *c + 1);
+    if (name == "aten::__range_length" && *c < 0 && *c != INT64_MIN &&
+        !llvm::SubOverflow(*a, *b, result))
+      return builder.getI64IntegerAttr(result <= 0 ? 0
+                                                   : (result - 1) / -*c + 1);
     int64_t product;
     if (name == "aten::__derive_index" && !llvm::MulOverflow(*a, *c, product) &&
         !llvm::AddOverflow(*b, product, result))

@@ -13,7 +13,6 @@
 
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/Builders.h"
-#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -318,6 +317,39 @@ MethodOp Hierarchy::cloneMethod(MethodOp method, StringRef from, StringRef to,
   return copy;
 }
 
+SmallVector<CallOp> Hierarchy::separateCalls(MethodOp method) {
+  SmallVector<CallOp> calls, others;
+  model.walk([&](CallOp call) {
+    if (call.getCallee() == method.getSymName())
+      calls.push_back(call);
+  });
+  if (calls.size() < 2)
+    return calls;
+  llvm::SetVector<Operation *> reached;
+  if (MethodOp entry = getEntry(symbols))
+    reached.insert(entry);
+  for (unsigned i = 0; i != reached.size(); ++i)
+    reached[i]->walk([&](CallOp call) {
+      reached.insert(symbols.lookup<MethodOp>(call.getCallee()));
+    });
+  llvm::erase_if(calls, [&](CallOp call) {
+    bool isOther = !reached.contains(call->getParentOfType<MethodOp>());
+    if (isOther)
+      others.push_back(call);
+    return isOther;
+  });
+  if (calls.empty() || others.empty())
+    return calls;
+  StringRef instance = method.getInstance();
+  std::string name = getFreshName(lookupInstance(symbols, instance),
+                                  unescapeName(method.getMethodName()),
+                                  /*numbered=*/true);
+  MethodOp copy = cloneMethod(method, instance, instance, name);
+  for (CallOp call : others)
+    call.setCallee(copy.getSymName());
+  return calls;
+}
+
 void Hierarchy::renameMethod(MethodOp method, StringRef name) {
   std::string symbol = joinPath(method.getInstance(), name);
   if (symbol == method.getSymName())
@@ -427,116 +459,6 @@ void pruneSignature(SymbolTable &symbols, MethodOp method) {
       kept.push_back(deadResults.test(i) ? std::nullopt
                                          : std::optional<unsigned>(next++));
     rebuildCall(call, arguments, method.getResultTypes(), kept);
-  }
-}
-
-/// Erases the reads of instances, in scripted code, that no call or read of
-/// something below follows. Returns whether there was any.
-static bool eraseIdleMarkers(MethodOp method) {
-  // The last read of each instance, in the order of the text.
-  llvm::StringMap<GetOp> last;
-  DenseSet<Operation *> needed;
-  SmallVector<GetOp> markers;
-  auto reach = [&](StringRef path) {
-    for (; !path.empty(); path = splitPath(path).first)
-      if (auto it = last.find(path); it != last.end())
-        needed.insert(it->second);
-  };
-  method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
-    if (auto call = dyn_cast<CallOp>(op))
-      reach(splitPath(call.getCallee()).first);
-    else if (auto nop = dyn_cast<OutNopOp>(op))
-      reach(nop.getInstance());
-    auto get = dyn_cast<GetOp>(op);
-    if (!get)
-      return;
-    reach(splitPath(get.getSlot()).first);
-    if (isa<ObjectType>(get.getResult().getType()) && get.use_empty()) {
-      markers.push_back(get);
-      last[get.getSlot()] = get;
-    }
-  });
-  bool erased = false;
-  for (GetOp marker : markers)
-    if (!needed.contains(marker)) {
-      marker.erase();
-      erased = true;
-    }
-  return erased;
-}
-
-/// The op that made the memory which an op writes, if that is in the same body;
-/// else null.
-static OperatorOp getMaker(OperatorOp write) {
-  Value value = write.getOperand(write.getWritesAttr().asArrayRef().front());
-  while (auto op = value.getDefiningOp<OperatorOp>()) {
-    int64_t aliased =
-        op.getAliasedOperand(cast<OpResult>(value).getResultNumber());
-    if (aliased < 0)
-      return op->getBlock() == write->getBlock() ? op : OperatorOp();
-    value = op.getOperand(aliased);
-  }
-  return {};
-}
-
-/// Erases a tensor that ops write, but nobody reads in the end. Returns whether
-/// that is so.
-static bool eraseUnread(OperatorOp maker) {
-  llvm::SetVector<Operation *> ops;
-  ops.insert(maker);
-  for (unsigned i = 0; i != ops.size(); ++i) {
-    auto op = dyn_cast<OperatorOp>(ops[i]);
-    if (!op || op.getRandom() || op.getEffects())
-      return false;
-    for (int64_t written : op.getWrites().value_or(ArrayRef<int64_t>())) {
-      Operation *definition = op.getOperand(written).getDefiningOp();
-      if (!definition || !ops.contains(definition))
-        return false;
-    }
-    for (Operation *user : op->getUsers()) {
-      if (user->getBlock() != maker->getBlock())
-        return false;
-      ops.insert(user);
-    }
-  }
-  SmallVector<Operation *> inOrder = ops.takeVector();
-  llvm::sort(inOrder,
-             [](Operation *a, Operation *b) { return b->isBeforeInBlock(a); });
-  for (Operation *op : inOrder)
-    op->erase();
-  return true;
-}
-
-static bool eraseUnreadWrites(MethodOp method) {
-  SmallVector<OperatorOp> makers;
-  method.getBody().walk([&](OperatorOp op) {
-    if (op.hasWrites())
-      if (OperatorOp maker = getMaker(op))
-        makers.push_back(maker);
-  });
-  for (OperatorOp maker : makers)
-    if (eraseUnread(maker))
-      return true;
-  return false;
-}
-
-void eraseDeadOps(mlir::ModuleOp model) {
-  for (auto method : model.getOps<MethodOp>()) {
-    do {
-      // Readers before what they read: one walk backwards is enough.
-      SmallVector<Operation *> ops;
-      method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
-        auto get = dyn_cast<GetOp>(op);
-        if (!get || !isa<ObjectType>(get.getResult().getType()))
-          ops.push_back(op);
-      });
-      for (Operation *op : llvm::reverse(ops))
-        if (isOpTriviallyDead(op))
-          op->erase();
-    } while (eraseUnreadWrites(method));
-    // A read of `a.b` keeps one of `a`.
-    while (eraseIdleMarkers(method)) {
-    }
   }
 }
 

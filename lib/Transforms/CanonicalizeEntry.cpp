@@ -8,10 +8,12 @@
 //
 //   fqat.call @act.forward() : () -> ()          // a husk: goes
 //   %y = fqat.call @conv.forward2(%x)            // becomes @conv.forward
+//   %n = fqat.call @blocks.__len__()             // becomes fqat.constant 3
 //
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Analysis/Trace.h"
+#include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Model.h"
 #include "fqat/Transforms/ChangeCounts.h"
@@ -31,12 +33,38 @@ struct CanonicalizeEntry
 };
 } // namespace
 
+/// Puts the number in the place of a call that only tells one, as
+/// `len(self.blocks)` does: it would count as a run of the module.
+static bool foldConstantCalls(SymbolTable &symbols, mlir::ModuleOp model) {
+  SmallVector<std::pair<CallOp, ConstantOp>> found;
+  model.walk([&](CallOp call) {
+    auto method = symbols.lookup<MethodOp>(call.getCallee());
+    if (method.getNumArguments() != 0 || method.getNumResults() != 1)
+      return;
+    Operation *result =
+        method.getBody().front().getTerminator()->getOperand(0).getDefiningOp();
+    if (auto constant = dyn_cast_or_null<ConstantOp>(result);
+        constant && isa<IntegerAttr, StringAttr>(constant.getValue()) &&
+        llvm::hasNItems(method.getBody().front(), 2))
+      found.push_back({call, constant});
+  });
+  for (auto [call, constant] : found) {
+    OpBuilder builder(call);
+    Operation *copy = builder.clone(*constant);
+    copy->setLoc(call.getLoc());
+    call.replaceAllUsesWith(copy->getResults());
+    call.erase();
+  }
+  return !found.empty();
+}
+
 void CanonicalizeEntry::runOnOperation() {
   Hierarchy hierarchy(getOperation());
   SymbolTable &symbols = hierarchy.getSymbols();
 
   unsigned husks = hierarchy.eraseHuskCalls();
-  if (husks != 0)
+  bool changed = foldConstantCalls(symbols, getOperation()) || husks != 0;
+  if (changed)
     eraseDeadOps(getOperation());
   ChangeCounts &counts = getAnalysis<ChangeCounts>();
   counts.husksRemoved += husks;
@@ -45,7 +73,6 @@ void CanonicalizeEntry::runOnOperation() {
   FailureOr<Trace> trace = Trace::compute(getOperation(), symbols, AnchorSet());
   if (failed(trace))
     return signalPassFailure();
-  bool changed = husks != 0;
   // An instance that is called more often has no one entry: R4 comes first.
   for (auto &[instance, sites] : collectCalls(*trace)) {
     MethodOp method = trace->getFrames()[sites.front()].method;

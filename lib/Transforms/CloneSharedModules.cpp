@@ -17,6 +17,7 @@
 
 #include "fqat/Analysis/Trace.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
@@ -62,6 +63,8 @@ private:
 
   /// The methods that something called at the start, and the copies.
   DenseSet<StringAttr> madeForCalls;
+  /// Whether arms count that do not run as the attributes stand.
+  bool countsDeadArms = false;
 };
 
 /// Finds the idle twins that callers own.
@@ -261,8 +264,8 @@ LogicalResult CloneSharedModules::checkNothingShared(const Trace &trace) {
 LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
                                            bool &changed) {
   SymbolTable &symbols = hierarchy.getSymbols();
-  FailureOr<Trace> trace =
-      Trace::compute(hierarchy.getModel(), symbols, AnchorSet());
+  FailureOr<Trace> trace = Trace::compute(hierarchy.getModel(), symbols,
+                                          AnchorSet(), countsDeadArms);
   if (failed(trace))
     return failure();
   if (splitOwnMethods(hierarchy, *trace)) {
@@ -274,6 +277,11 @@ LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
     return lookupInstance(symbols, frames[frames[site].parent].getInstance());
   };
   auto allCalls = collectCalls(*trace);
+  // The calls that run keep their instances.
+  for (auto &[symbol, sites] : allCalls)
+    llvm::stable_sort(sites, [&](unsigned a, unsigned b) {
+      return frames[a].isDead < frames[b].isDead;
+    });
   // Whether a frame runs once: all instances on the way to it are called once.
   std::vector<char> runsOnce(frames.size(), true);
   for (auto &[symbol, sites] : allCalls)
@@ -460,6 +468,7 @@ void CloneSharedModules::runOnOperation() {
   }
   Hierarchy hierarchy(getOperation());
   madeForCalls.clear();
+  countsDeadArms = false;
   getOperation().walk([&](CallOp call) {
     madeForCalls.insert(call.getCalleeAttr().getAttr());
   });
@@ -473,6 +482,15 @@ void CloneSharedModules::runOnOperation() {
     if (failed(runRound(hierarchy, changed)))
       return signalPassFailure();
     changedAny |= changed;
+  }
+  if (before->hasDeadArms()) {
+    // An arm that does not run now may run in training. What cannot be taken
+    // apart there is no error.
+    ScopedDiagnosticHandler silence(&getContext(),
+                                    [](Diagnostic &) { return success(); });
+    countsDeadArms = changed = true;
+    while (changed && succeeded(runRound(hierarchy, changed)))
+      changedAny |= changed;
   }
   if (!changedAny)
     return markAllAnalysesPreserved();

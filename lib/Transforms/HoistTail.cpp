@@ -20,6 +20,7 @@
 #include "Rerouter.h"
 #include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
@@ -50,6 +51,7 @@ struct Unit {
   bool hasOther = false;
   bool isRandom = false;
   bool hasEffects = false;
+  bool checksShape = false;
   SmallVector<MemoryRegion> reads, writes;
 
   bool isTail() const { return hasTail && !hasOther; }
@@ -129,7 +131,8 @@ Unit HoistTail::getUnit(const Round &round, unsigned frame, Operation *op) {
     unit.hasTail |= isTail;
     unit.hasOther |= !isTail && event.isTensorEvent();
     unit.isRandom |= event.isRandom;
-    unit.hasEffects |= event.hasEffects;
+    unit.hasEffects |= event.hasEffects && !event.isShapeCheck;
+    unit.checksShape |= event.isShapeCheck;
     for (const Read &read : event.reads)
       if (read.leaf.isTensor)
         unit.reads.push_back(read.leaf.region);
@@ -175,7 +178,10 @@ static std::pair<StringRef, bool> getConflict(const Unit &earlier,
     return {"reads memory that the tail writes before", true};
   if (later.isRandom && earlier.isRandom)
     return {"draws random numbers, as the tail does before", false};
-  if (later.hasEffects && earlier.hasEffects)
+  // A model that two shapes are wrong for raises in any case, by one of the
+  // two checks. Everything else that is seen from outside keeps its order.
+  if ((later.hasEffects && (earlier.hasEffects || earlier.checksShape)) ||
+      (later.checksShape && earlier.hasEffects))
     return {"has an effect that is seen from outside, as the tail has before",
             false};
   return {"", false};
@@ -541,8 +547,7 @@ LogicalResult HoistTail::hoistFromCallee(Hierarchy &hierarchy,
   CallOp call = round.trace.getFrames()[frame].getCall();
   Block &body = method.getBody().front();
   if (round.trace.getFramesOf(&body).size() != 1 ||
-      !llvm::hasSingleElement(*hierarchy.getSymbols().getSymbolUses(
-          method.getSymNameAttr(), getOperation())))
+      hierarchy.separateCalls(method).size() != 1)
     return call.emitError()
            << "'" << displayPath(method.getInstance())
            << "' is called from several places, so that its tail cannot move "

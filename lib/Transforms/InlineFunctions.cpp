@@ -11,12 +11,15 @@
 //   %0 = fqat.op "aten::conv2d"(%x, %w, ...)
 //   %y = fqat.op "aten::sigmoid"(%0)
 //
-// No module can be called in a free function, so no out_nop either. Forked code
-// is run in its place.
+// No module can be called in a free function, so no out_nop either. The root's
+// own methods are the model's interface: what `forward` calls of them is
+// inlined too, because their signatures must stay. Forked code is run in its
+// place.
 //
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Analysis/Regions.h"
+#include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Transforms/ChangeCounts.h"
@@ -48,9 +51,16 @@ static bool isUncertainIn(const Trace &trace, unsigned event,
   return trace.getFrames()[frame].guard != function.guard;
 }
 
+static bool callsMethods(MethodOp method) {
+  return method.getBody()
+      .walk([](CallOp) { return WalkResult::interrupt(); })
+      .wasInterrupted();
+}
+
 /// The calls of functions, made by methods, that an out_nop may have to stand
 /// in: they compute a layer, or both quantised and tail, or more after a value
-/// that crosses, or a value that crosses in an arm.
+/// that crosses, or a value that crosses in an arm. The root's calls of its own
+/// methods likewise, and those that call modules.
 static llvm::SetVector<Operation *> findCalls(const Trace &trace,
                                               const Regions &regions) {
   ArrayRef<Frame> frames = trace.getFrames();
@@ -59,7 +69,9 @@ static llvm::SetVector<Operation *> findCalls(const Trace &trace,
   for (const CrossingValue &crossing : findCrossingValues(trace, regions))
     crosses[crossing.producer] = true;
   for (const Frame &frame : frames) {
-    if (!isa_and_nonnull<CallFunctionOp>(frame.op) ||
+    MethodOp method = frame.method;
+    bool isOwnMethod = frame.getCall() && method.isExported();
+    if (!(isa_and_nonnull<CallFunctionOp>(frame.op) || isOwnMethod) ||
         frames[frame.parent].isInFunction)
       continue;
     bool hasAnchor = false, hasTail = false, hasQuantised = false;
@@ -73,24 +85,26 @@ static llvm::SetVector<Operation *> findCalls(const Trace &trace,
       hasCrossing |= crosses[i];
       isBehindCrossing |= crosses[i] && isUncertainIn(trace, i, frame);
     }
-    if (hasAnchor || (hasTail && hasQuantised) || isBehindCrossing)
+    if ((isOwnMethod && callsMethods(method)) || hasAnchor ||
+        (hasTail && hasQuantised) || isBehindCrossing)
       calls.insert(frame.op);
   }
   return calls;
 }
 
-static void inlineCall(CallFunctionOp call, FunctionOp function) {
-  Block &body = function.getBody().front();
+static void inlineCall(Operation *call, SymbolTable &symbols) {
+  auto callee = call->getAttrOfType<FlatSymbolRefAttr>("callee");
+  Block &body = symbols.lookup(callee.getAttr())->getRegion(0).front();
   OpBuilder builder(call);
   IRMapping mapping;
-  mapping.map(body.getArguments(), call.getArguments());
+  mapping.map(body.getArguments(), call->getOperands());
   for (Operation &op : body.without_terminator())
     builder.clone(op, mapping);
   SmallVector<Value> results;
   for (Value operand : body.getTerminator()->getOperands())
     results.push_back(mapping.lookup(operand));
   call->replaceAllUsesWith(results);
-  call.erase();
+  call->erase();
 }
 
 /// Runs forked code where it is forked, if nothing but waits reads its future:
@@ -140,8 +154,7 @@ void InlineFunctions::runOnOperation() {
       break;
     // What an inlined function calls is seen by the next round.
     for (Operation *op : calls) {
-      auto call = cast<CallFunctionOp>(op);
-      inlineCall(call, symbols.lookup<FunctionOp>(call.getCallee()));
+      inlineCall(op, symbols);
       ++numInlined;
       ++getAnalysis<ChangeCounts>().functionsInlined;
     }

@@ -19,6 +19,7 @@
 #include "Rerouter.h"
 #include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
@@ -206,6 +207,20 @@ LogicalResult InsertOutNop::checkNames(SymbolTable &symbols,
               "out_nops another name with --nop-name [R1]";
   }
   return success();
+}
+
+/// Takes out the nops that dead tail has left without a reader.
+static bool dropUnreadNops(const Trace &trace, const Regions &regions) {
+  SmallVector<OutNopOp> unread;
+  for (auto [i, event] : llvm::enumerate(trace.getEvents()))
+    if (event.kind == Event::Nop && regions.getUsers(i).empty() &&
+        !regions.isReturned(i))
+      unread.push_back(cast<OutNopOp>(event.op));
+  for (OutNopOp nop : unread) {
+    nop.getResult().replaceAllUsesWith(nop.getInput());
+    nop.erase();
+  }
+  return !unread.empty();
 }
 
 bool InsertOutNop::dropUnreadTail(Hierarchy &hierarchy, const Trace &trace,
@@ -475,7 +490,7 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
         wanted.insert({trace.getReturn(), read.operand});
   // A later size of the value may as well be that of the nop's result: what the
   // tail computes with then needs the nop's result only.
-  Rerouter rerouter(hierarchy.getSymbols(), getOperation(), wanted, reading);
+  Rerouter rerouter(hierarchy, trace, wanted, reading);
   // Every name of the tensor in this body.
   for (Value name : getNamesBefore(placement.after)) {
     const AbstractValue &held = trace.getValue(placement.frame, name);
@@ -529,7 +544,8 @@ void InsertOutNop::runOnOperation() {
       return signalPassFailure();
     Regions regions(*trace);
     counts.anchors = regions.getNumAnchors();
-    if (dropUnreadTail(hierarchy, *trace, regions)) {
+    if (dropUnreadTail(hierarchy, *trace, regions) ||
+        dropUnreadNops(*trace, regions)) {
       stale = changed = true;
       continue;
     }
@@ -556,7 +572,9 @@ void InsertOutNop::runOnOperation() {
   numAnchors += counts.anchors;
   numCrossing += counts.crossingValues;
   if (!changed)
-    markAllAnalysesPreserved();
+    return markAllAnalysesPreserved();
+  // A list, for one, of which every reader reads the elements now.
+  eraseDeadOps(getOperation());
 }
 
 } // namespace fqat

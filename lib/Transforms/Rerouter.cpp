@@ -8,8 +8,7 @@
 
 #include "Rerouter.h"
 
-#include "fqat/Analysis/Trace.h"
-#include "fqat/Support/Hierarchy.h"
+#include "fqat/Support/Model.h"
 
 #include "mlir/IR/Builders.h"
 
@@ -58,15 +57,14 @@ static bool putsIntoContainer(OpOperand &use) {
          isContainer(op.getOperand(0));
 }
 
-/// Whether a use hands on what it reads, as it is or as an element.
-static bool isCarrier(OpOperand &use) {
+bool Rerouter::isCarrier(OpOperand &use) {
   Operation *user = use.getOwner();
   if (isa<CallOp, CallFunctionOp, YieldOp, LoopOp, ListOp, TupleOp, DictOp,
           UnpackOp>(user))
     return true;
   if (isa<ReturnOp>(user)) {
     auto method = dyn_cast<MethodOp>(user->getParentOp());
-    return !method || !method.isExported();
+    return method != getEntry(symbols);
   }
   auto op = dyn_cast<OperatorOp>(user);
   if (!op)
@@ -320,7 +318,7 @@ FailureOr<std::pair<Value, Value>> Rerouter::split(OpOperand &use,
   signatureChanged = true;
   if (auto call = dyn_cast<CallOp>(user)) {
     auto method = symbols.lookup<MethodOp>(call.getCallee());
-    if (getCalls(method).size() != 1)
+    if (method.isExported() || hierarchy.separateCalls(method).size() != 1)
       return emitSharedError(call, method);
     unsigned added = method.getNumArguments();
     if (failed(method.insertArgument(added, value.getType(),
@@ -338,8 +336,8 @@ FailureOr<std::pair<Value, Value>> Rerouter::split(OpOperand &use,
   }
   if (isa<ReturnOp>(user) && isa<MethodOp>(user->getParentOp())) {
     auto method = cast<MethodOp>(user->getParentOp());
-    SmallVector<CallOp> calls = getCalls(method);
-    if (calls.size() != 1)
+    SmallVector<CallOp> calls = hierarchy.separateCalls(method);
+    if (calls.size() != 1 || method.isExported())
       return emitSharedError(user, method);
     unsigned added = method.getNumResults();
     if (failed(method.insertResult(added, value.getType(), {})))
@@ -403,6 +401,9 @@ LogicalResult Rerouter::reroute(Value from, Value to) {
         use->set(newValue);
       reach &= ~Unreached;
       if (!(reach & Wanted))
+        continue;
+      // Through an arm that never runs.
+      if (!isBehind && trace.getFramesOf(user->getBlock()).empty())
         continue;
       if (!isBehind)
         return user->emitError()

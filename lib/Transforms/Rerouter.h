@@ -9,7 +9,8 @@
 #ifndef FQAT_LIB_TRANSFORMS_REROUTER_H
 #define FQAT_LIB_TRANSFORMS_REROUTER_H
 
-#include "fqat/IR/FQATOps.h"
+#include "fqat/Analysis/Trace.h"
+#include "fqat/Support/Hierarchy.h"
 #include "llvm/ADT/DenseSet.h"
 
 namespace fqat {
@@ -23,10 +24,12 @@ class Rerouter {
 public:
   /// `wanted` are the uses that are to read the nop's result, `reading` all
   /// that read the tensor in one way or another.
-  Rerouter(mlir::SymbolTable &symbols, mlir::ModuleOp model,
+  Rerouter(Hierarchy &hierarchy, const Trace &trace,
            const llvm::DenseSet<Use> &wanted,
            const llvm::DenseSet<Use> &reading)
-      : symbols(symbols), model(model), wanted(wanted), reading(reading) {}
+      : hierarchy(hierarchy), symbols(hierarchy.getSymbols()),
+        model(hierarchy.getModel()), trace(trace), wanted(wanted),
+        reading(reading) {}
 
   /// Makes the wanted uses that `from` reaches read `to`, which is defined
   /// after it in the same body. Uses that are not wanted keep `from`. Emits an
@@ -51,6 +54,8 @@ private:
   /// result are appended to `found`.
   unsigned getReach(mlir::OpOperand &use, llvm::SmallVectorImpl<Use> &found);
   Reach getLeafReach(mlir::OpOperand &use, llvm::SmallVectorImpl<Use> &found);
+  /// Whether a use hands on what it reads, as it is or as an element.
+  bool isCarrier(mlir::OpOperand &use);
   /// What a use that only hands the value on makes of it.
   llvm::SmallVector<Flow> getFlow(mlir::OpOperand &use,
                                   llvm::ArrayRef<int64_t> path);
@@ -62,8 +67,10 @@ private:
   mlir::FailureOr<std::pair<mlir::Value, mlir::Value>>
   split(mlir::OpOperand &use, mlir::Value value);
 
+  Hierarchy &hierarchy;
   mlir::SymbolTable &symbols;
   mlir::ModuleOp model;
+  const Trace &trace;
   const llvm::DenseSet<Use> &wanted, &reading;
   llvm::DenseSet<Use> done;
   bool signatureChanged = false;

@@ -18,6 +18,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Analysis/Trace.h"
+#include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Transforms/ChangeCounts.h"

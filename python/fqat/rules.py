@@ -8,6 +8,7 @@ list of tensor events in the order of their execution; the rules are properties 
 from __future__ import annotations
 
 import fnmatch
+import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -132,6 +133,8 @@ class _Event:
     # The events that decide whether it runs.
     deciders: tuple[int, ...]
     is_number: bool = False
+    # How many of the reads are of the first argument: several where it is one of several.
+    num_first: int = 0
 
 
 @dataclass
@@ -206,6 +209,15 @@ def _aliases(schema: str) -> tuple[tuple[int, ...], int | None]:
     return written, written[0] if written else annotated[0][0]
 
 
+# What changes a list or dict.
+_CHANGES = tuple(
+    f"aten::{name}"
+    for name in (
+        *("append", "extend", "insert", "_set_item", "pop", "clear", "add_", "update"),
+        *("reverse", "remove", "sort", "Delete", "setdefault"),
+    )
+)
+
 _FOLDS: dict[str, Any] = {
     "aten::__not__": lambda a: not a,
     "aten::__is__": lambda a, b: a is b,
@@ -221,6 +233,7 @@ _FOLDS: dict[str, Any] = {
     "aten::add": lambda a, b: a + b,
     "aten::sub": lambda a, b: a - b,
     "aten::mul": lambda a, b: a * b,
+    "aten::str": lambda a: str(operator.index(a)),
     "aten::__range_length": lambda low, high, step: len(range(low, high, step)),
     "aten::__derive_index": lambda i, start, step: start + i * step,
 }
@@ -247,6 +260,7 @@ class _Executor:
         self.slots: dict[str, _Value] = {}
         self.modules: dict[str, Any] = {}
         self.set_names = self.find_set_names()
+        self.changed_types = self.find_changed_types()
 
     def find_set_names(self) -> set[str]:
         """The names of the attributes that some code writes."""
@@ -257,6 +271,18 @@ class _Executor:
                 for node in graph.findAllNodes("prim::SetAttr"):
                     names.add(node.s("name"))
         return names
+
+    def find_changed_types(self) -> set[str]:
+        """The types of the lists and dicts that some code changes and has not made itself."""
+        unit: Any = self.unit
+        changed = (
+            next(node.inputs())
+            for function in unit.get_functions()
+            for kind in _CHANGES
+            for node in function.graph.findAllNodes(kind)
+        )
+        makers = ("prim::ListConstruct", "prim::DictConstruct", "aten::dict", "aten::list")
+        return {str(value.type()) for value in changed if value.node().kind() not in makers}
 
     def execute(self) -> _Run:
         graph = self.root._c._get_method("forward").graph
@@ -394,8 +420,21 @@ class _Executor:
             if value.layout == torch.strided and not value.is_quantized:
                 memory = (("storage", value.untyped_storage().data_ptr()),)
             return _Tensor(None, self.allocate()[0], memory, True, False)
-        if isinstance(value, (bool, int, float, str, type(None))) and name not in self.set_names:
+        if name in self.set_names:
+            return self.external(kind)
+        return self.constant(value, kind)
+
+    def constant(self, value: Any, kind: Any) -> _Value:
+        """An attribute that nobody changes."""
+        if isinstance(value, (bool, int, float, str, type(None))):
             return _Constant(value)
+        if "Tensor" in str(kind) or str(kind) in self.changed_types:
+            return self.external(kind)
+        if isinstance(value, list):
+            return _List([self.constant(item, kind.getElementType()) for item in value])
+        if isinstance(value, dict):
+            items = [self.constant(item, kind.getValueType()) for item in value.values()]
+            return _List(items, list(value))
         return self.external(kind)
 
     def do_SetAttr(self, node: Any, inputs: list[_Value], *_: Any) -> list[_Value]:  # noqa: N802
@@ -446,9 +485,10 @@ class _Executor:
         if not isinstance(callee, _Module):
             return [self.external(output.type()) for output in node.outputs()]
         module = self.module(callee.path)
-        if callee.path == path:
-            return [self.call_graph(module._c._get_method(method).graph, inputs, path)]
         graph = module._c._get_method(method).graph
+        # `len(self.blocks)` runs no module.
+        if callee.path == path or method in ("__len__", "__contains__"):
+            return [self.call_graph(graph, inputs, callee.path)]
         is_nop = self.options.is_nop(callee.path, module)
         self.check_call(callee.path, method, graph, inputs[1:], is_nop)
         if not is_nop:
@@ -544,6 +584,8 @@ class _Executor:
         outputs = list(node.outputs())
         if kind == "aten::list":
             self.run.report("R2", "list() is called", path)
+        if kind == "aten::dict" and not inputs:
+            return [_List([], [])]
         fold = _FOLDS.get(kind)
         if fold and all(isinstance(value, _Constant) for value in inputs):
             try:
@@ -580,6 +622,9 @@ class _Executor:
             for target in lists:
                 target.items.append(inputs[1])
             return inputs[:1]
+        if name == "insert" and isinstance(key, int) and first is lists[0]:
+            lists[0].items.insert(key, inputs[2])
+            return []
         if name == "_set_item":
             for target in lists:
                 self.set_item(target, key, inputs[2])
@@ -589,9 +634,18 @@ class _Executor:
         source = lists[0]
         if name in ("list", "copy", "values"):
             return [_List(list(source.items), source.keys if name == "copy" else None)]
+        if name == "keys" and source.keys is not None:
+            return [_List([_Constant(k) for k in source.keys])]
+        if name in ("min", "max") and all(isinstance(v, _Constant) for v in source.items):
+            numbers = [v.value for v in source.items if isinstance(v, _Constant)]
+            return [_Constant(min(numbers) if name == "min" else max(numbers))]
+        if name == "dict" and all(isinstance(pair, _List) for pair in source.items):
+            pairs = [pair.items for pair in source.items if isinstance(pair, _List)]
+            if all(isinstance(k, _Constant) for k, _ in pairs):
+                return [_List([v for _, v in pairs], [k.value for k, _ in pairs])]
         if name == "items" and source.keys is not None:
-            pairs = zip(source.keys, source.items, strict=True)
-            return [_List([_List([_Constant(k), v]) for k, v in pairs])]
+            entries = zip(source.keys, source.items, strict=True)
+            return [_List([_List([_Constant(k), v]) for k, v in entries])]
         if name == "add" and isinstance(inputs[1], _List):
             return [_List(source.items + inputs[1].items)]
         if name == "extend" and isinstance(inputs[1], _List):
@@ -602,6 +656,8 @@ class _Executor:
             return [_List(source.items[slice(*bounds)])]
         if name == "__contains__" and source.keys is not None:
             return [_Constant(key in source.keys)]
+        if name == "__contains__" and all(isinstance(v, _Constant) for v in source.items):
+            return [_Constant(inputs[1] in source.items)]
         return None
 
     def set_item(self, target: _List, key: Any, value: _Value) -> None:
@@ -634,6 +690,7 @@ class _Executor:
         is_anchor = self.options.is_anchor(kind, path)
         reads_before = [self.read(leaf) for leaf in targets]
         index = self.emit("anchor" if is_anchor else "op", kind, path, leaves)
+        self.run.events[index].num_first = len(list(_leaves(inputs[0]))) if inputs else 0
         for leaf, read in zip(targets, reads_before, strict=True):
             target = (read.event, read.index) if len(targets) == 1 else None
             self.writes.setdefault(leaf.memory[0], []).append(_Write(index, leaf.memory, target))
@@ -708,12 +765,16 @@ class _Regions:
             is_norm = _NORMS.fullmatch(event.name) is not None
             if event.kind != "op" or not (is_norm or _ACTIVATIONS.fullmatch(event.name)):
                 continue
-            source = self.behind_nops(event.reads[0].event) if event.reads else None
-            if source is None or not groups[source] or not self.is_only_user(i, source):
-                continue
-            after_anchor = events[source].kind == "anchor"
-            after_norm = _NORMS.fullmatch(events[source].name) is not None
-            groups[i] = after_anchor or (after_norm and not is_norm)
+            sources = [self.behind_nops(read.event) for read in event.reads[: event.num_first]]
+            groups[i] = bool(sources)
+            for source in sources:
+                # Where an arm decides which value comes, each must be of a group.
+                if source is None or not groups[source] or not self.is_only_user(i, source):
+                    groups[i] = False
+                    break
+                after_anchor = events[source].kind == "anchor"
+                after_norm = _NORMS.fullmatch(events[source].name) is not None
+                groups[i] &= after_anchor or (after_norm and not is_norm)
         return groups
 
     def behind_nops(self, event: int | None) -> int | None:

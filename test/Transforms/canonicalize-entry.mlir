@@ -79,3 +79,30 @@ fqat.method @a.forward1(%x: !fqat.tensor) -> !fqat.tensor attributes {instance =
   %0 = fqat.op "aten::exp"(%x) : (!fqat.tensor) -> !fqat.tensor
   fqat.return %0 : !fqat.tensor
 }
+
+// -----
+
+// `len(self.blocks)` runs no module: the number comes in its place. What reads
+// a slot is no constant.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Length"
+fqat.module @"$" class "__torch__.Length" slots ["blocks"]
+fqat.module @blocks class "__torch__.ModuleList" slots ["n"]
+fqat.attribute @blocks.n : !fqat.int = 2 : i64
+// CHECK: fqat.method @forward
+fqat.method @forward() -> (!fqat.int, !fqat.int) attributes {instance = @"$"} {
+  // CHECK-NEXT: %[[LEN:.*]] = fqat.constant 3
+  // CHECK-NEXT: %[[N:.*]] = fqat.call @blocks.
+  // CHECK-NEXT: fqat.return %[[LEN]], %[[N]]
+  %0 = fqat.call @blocks.__len__() : () -> !fqat.int
+  %1 = fqat.call @blocks.size() : () -> !fqat.int
+  fqat.return %0, %1 : !fqat.int, !fqat.int
+}
+fqat.method @blocks.__len__() -> !fqat.int attributes {instance = @blocks} {
+  %0 = fqat.constant 3 : i64
+  fqat.return %0 : !fqat.int
+}
+fqat.method @blocks.size() -> !fqat.int attributes {instance = @blocks} {
+  %0 = fqat.get @blocks.n : !fqat.int
+  fqat.return %0 : !fqat.int
+}

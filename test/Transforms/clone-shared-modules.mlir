@@ -270,3 +270,31 @@ fqat.method @conv.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance
   %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
   fqat.return %0 : !fqat.tensor
 }
+
+// -----
+
+// Code that does not run, because of a flag, obeys the rule too: training may
+// set the flag. The call that runs keeps the instance.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Switched" slots ["conv", "flag", "conv1"]
+fqat.module @"$" class "__torch__.Switched" slots ["conv", "flag"]
+fqat.attribute @flag : !fqat.bool = false
+fqat.module @conv class "__torch__.Conv" slots []
+fqat.method @forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"$"} {
+  // CHECK: fqat.if
+  // CHECK-NEXT: fqat.call @conv1.forward(
+  // CHECK: fqat.call @conv.forward(
+  %c = fqat.get @flag : !fqat.bool
+  %0 = fqat.if %c -> !fqat.tensor {
+    %1 = fqat.call @conv.forward(%x) : (!fqat.tensor) -> !fqat.tensor
+    fqat.yield %1 : !fqat.tensor
+  } else {
+    fqat.yield %x : !fqat.tensor
+  }
+  %2 = fqat.call @conv.forward(%0) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %2 : !fqat.tensor
+}
+fqat.method @conv.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @conv} {
+  %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}

@@ -50,3 +50,36 @@ fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attribute
   %b = fqat.op "aten::conv2d"(%0#0) : (!fqat.tensor) -> !fqat.tensor
   fqat.return %b, %0#1 : !fqat.tensor, !fqat.tensor
 }
+
+// -----
+
+// The root's own methods are the model's interface: what `forward` calls of them
+// is inlined where a module is called, and the method stays as it is.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.OwnMethod"
+fqat.module @"$" class "__torch__.OwnMethod" slots ["conv"]
+fqat.module @conv class "__torch__.Conv" slots []
+// CHECK: fqat.method @forward(%[[X:.*]]: !fqat.tensor)
+fqat.method @forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"$"} {
+  // CHECK-NEXT: %[[A:.*]] = fqat.call @conv.forward(%[[X]])
+  // CHECK-NEXT: %[[B:.*]] = fqat.call @decode(%[[A]])
+  // CHECK-NEXT: fqat.return %[[B]]
+  %0 = fqat.call @features(%x) : (!fqat.tensor) -> !fqat.tensor
+  %1 = fqat.call @decode(%0) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %1 : !fqat.tensor
+}
+// CHECK: fqat.method @features
+// CHECK-NEXT: fqat.call @conv.forward
+fqat.method @features(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"$"} {
+  %0 = fqat.call @conv.forward(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}
+// CHECK: fqat.method @decode
+fqat.method @decode(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @"$"} {
+  %0 = fqat.op "aten::sigmoid"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}
+fqat.method @conv.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @conv} {
+  %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}

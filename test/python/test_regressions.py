@@ -368,3 +368,174 @@ class TimesOneNop(nn.Module):
 
 def test_call_whose_result_nobody_reads_is_a_husk(tool):
     fix_and_check(tool, tool.trace(DeadNop().eval(), X))
+
+
+class RootWithHelper(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = conv(3, 4), conv(4, 4)
+
+    def features(self, x) -> tuple[torch.Tensor, int]:
+        return self.a(x), 1
+
+    def forward(self, x):
+        y, n = self.features(x)
+        z = self.b(y)
+        return y.sigmoid(), z * n
+
+
+def test_root_calls_a_method_of_its_own(tool):
+    model = torch.jit.script(RootWithHelper().eval())
+    path = tool.folder / "helper.pt"
+    model.save(str(path))
+    fixed = torch.jit.load(str(fix_and_check(tool, path)))
+    assert torch.equal(fixed.features(X)[0], model.features(X)[0])
+
+
+class CountsItsBlocks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([conv(3, 4), conv(4, 4)])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x / len(self.blocks), x * len(self.blocks)
+
+
+def test_len_of_a_module_list_runs_no_module(tool):
+    fix_and_check(tool, script(tool, CountsItsBlocks()))
+
+
+class JoinReadTwice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = conv(3, 4), conv(4, 4), conv(4, 2)
+
+    def forward(self, x, flag: bool = True):
+        y = z = self.a(x)
+        if flag:
+            z = self.b(y)
+        v = z.relu()
+        w = self.c(z)
+        return z, v, w
+
+
+def test_results_of_an_if_stand_in_the_order_of_their_readers(tool):
+    fix_and_check(tool, script(tool, JoinReadTwice()))
+
+
+class Pyramid(nn.Module):
+    """Feature maps taken by name, added from the deepest up, and put under their names again."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages = nn.ModuleDict({"s1": conv(3, 4), "s2": conv(4, 4), "s3": conv(4, 4)})
+        self.taken: dict[str, str] = {"s1": "0", "s3": "1"}
+        self.lateral = nn.ModuleList([conv(4, 4), conv(4, 4)])
+        self.head = conv(4, 2)
+
+    def lift(self, x, index: int):
+        out = x
+        for i, module in enumerate(self.lateral):
+            if i == index:
+                out = module(x)
+        return out
+
+    def forward(self, x):
+        found: dict[str, torch.Tensor] = {}
+        for name, stage in self.stages.items():
+            x = stage(x)
+            if name in self.taken:
+                found[self.taken[name]] = x
+        names = list(found.keys())
+        maps = list(found.values())
+        last = self.lift(maps[-1], len(maps) - 1)
+        results = [last]
+        for i in range(len(maps) - 2, -1, -1):
+            last = last + self.lift(maps[i], i)
+            results.insert(0, last)
+        by_name = dict(list(zip(names, results)))  # noqa: B905, C400
+        heads: list[torch.Tensor] = []
+        for value in by_name.values():
+            heads.append(self.head(value))
+        return heads
+
+
+def test_loop_over_a_dict_that_known_names_fill(tool):
+    fix_and_check(tool, script(tool, Pyramid()))
+
+
+class TwoHeadsThatCheckShapes(nn.Module):
+    def __init__(self, checks_values=False):
+        super().__init__()
+        self.a = conv(3, 4)
+        self.main = nn.Sequential(conv(4, 2), nn.BatchNorm2d(2))
+        self.aux = nn.Sequential(conv(4, 2), nn.BatchNorm2d(2))
+        self.checks_values = checks_values
+
+    def forward(self, x):
+        size = x.shape[-2:]
+        x = self.a(x)
+        main = nn.functional.interpolate(self.main(x), size=size, mode="bilinear")
+        if self.checks_values and main.min().item() > 100:
+            raise ValueError("too bright")
+        return main, nn.functional.interpolate(self.aux(x), size=size, mode="bilinear")
+
+
+def test_shape_checks_of_a_tail_may_run_later(tool):
+    fix_and_check(tool, script(tool, TwoHeadsThatCheckShapes()))
+
+
+def test_checks_of_values_keep_their_place(tool):
+    result = tool.run(
+        script(tool, TwoHeadsThatCheckShapes(True)), "-o", tool.folder / "x.pt", expect=3
+    )
+    assert "has an effect that is seen from outside" in result.stderr
+
+
+class Shallow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.depth = 1
+        self.a, self.b, self.act = conv(3, 4), conv(4, 4), nn.ReLU()
+
+    def forward(self, x):
+        x = self.a(x)
+        if self.depth > 1:
+            x = self.act(self.b(self.act(x)))
+        return x
+
+
+def test_arm_that_does_not_run_calls_each_module_once(tool):
+    fixed = torch.jit.load(str(fix_and_check(tool, script(tool, Shallow()))))
+    assert {name for name, _ in fixed.named_children()} == {"a", "b", "act", "act1", "out_nop"}
+
+
+class CalledByTwoMethods(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.head = conv(3, 4), ConvWithTail()
+
+    @torch.jit.export
+    def score(self, x):
+        return self.head(self.a(x)).sum()
+
+    def forward(self, x):
+        x = self.a(x)
+        return self.head(x), x
+
+
+class ConvWithTail(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = conv(4, 4)
+
+    def forward(self, x):
+        return self.a(x).sigmoid() * 2
+
+
+def test_other_method_of_the_root_keeps_what_it_calls(tool):
+    path = script(tool, CalledByTwoMethods())
+    fixed = torch.jit.load(str(fix_and_check(tool, path)))
+    assert torch.equal(fixed.score(X), torch.jit.load(str(path)).score(X))

@@ -140,6 +140,10 @@ struct Frame {
   unsigned guard = Leaf::None;
   /// The events that decide, directly, whether it runs.
   llvm::SmallVector<unsigned, 1> deciders;
+  /// Whether sizes, kinds and constants alone decide it.
+  bool isDecidedBySizes = true;
+  /// Whether it is in an arm that a constant condition leaves out.
+  bool isDead = false;
   /// Whether it runs in a free function, where no module can be.
   bool isInFunction = false;
 
@@ -184,6 +188,8 @@ struct Event {
   bool isRandom = false;
   /// Raises, prints, or does what is not known.
   bool hasEffects = false;
+  /// Of an effect: raises because of sizes, kinds and constants alone.
+  bool isShapeCheck = false;
   llvm::SmallVector<Read, 2> reads;
   /// What it writes.
   llvm::SmallVector<MemoryRegion, 1> writes;
@@ -198,10 +204,15 @@ struct Event {
 class Trace {
 public:
   /// Fails, with a diagnostic, where the model calls itself, has no entry, or
-  /// calls what is known at run time only.
+  /// calls what is known at run time only. With `followsDeadArms`, the arm that
+  /// a constant condition leaves out is followed too.
   static mlir::FailureOr<Trace> compute(mlir::ModuleOp model,
                                         mlir::SymbolTable &symbols,
-                                        const AnchorSet &anchors);
+                                        const AnchorSet &anchors,
+                                        bool followsDeadArms = false);
+
+  /// Whether a constant condition left an arm out.
+  bool hasDeadArms() const { return deadArms; }
 
   llvm::ArrayRef<Frame> getFrames() const { return frames; }
   llvm::ArrayRef<Event> getEvents() const { return events; }
@@ -252,6 +263,7 @@ public:
 
 private:
   friend class TraceBuilder;
+  bool deadArms = false;
 
   struct Write {
     unsigned event;

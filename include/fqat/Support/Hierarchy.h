@@ -66,6 +66,11 @@ public:
   MethodOp cloneMethod(MethodOp method, llvm::StringRef from,
                        llvm::StringRef to, llvm::StringRef name);
 
+  /// The calls of a method that `forward` comes to. All others, made by other
+  /// methods of the root or below them, get a copy of the method, so that its
+  /// signature may change.
+  llvm::SmallVector<CallOp> separateCalls(MethodOp method);
+
   /// Renames a method, its calls included.
   void renameMethod(MethodOp method, llvm::StringRef name);
   void eraseMethod(MethodOp method);
@@ -94,11 +99,6 @@ private:
 /// does not, in the method and in its calls. Does nothing for a method that is
 /// exported or not called.
 void pruneSignature(mlir::SymbolTable &symbols, MethodOp method);
-
-/// Erases what a change left without a reader: ops without effects, and reads
-/// of instances that mark the place of a call which is no longer there.
-/// TorchScript's loader drops them too.
-void eraseDeadOps(mlir::ModuleOp model);
 
 /// Replaces a call by one with other arguments and results; `kept` maps each
 /// old result to the index of the new one, or to nothing if it has no uses.

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef FQAT_LIB_ANALYSIS_FOLDING_H
-#define FQAT_LIB_ANALYSIS_FOLDING_H
+#ifndef FQAT_ANALYSIS_FOLDING_H
+#define FQAT_ANALYSIS_FOLDING_H
 
 #include "mlir/IR/BuiltinAttributes.h"
 
@@ -21,4 +21,4 @@ mlir::Attribute foldOperator(llvm::StringRef name,
 
 } // namespace fqat
 
-#endif // FQAT_LIB_ANALYSIS_FOLDING_H
+#endif // FQAT_ANALYSIS_FOLDING_H
