@@ -329,7 +329,7 @@ std::optional<AbstractValue> TraceBuilder::makeConstant(Attribute value,
                                                         Type type) {
   if (isScalar(value))
     return makeScalar(value);
-  auto list = dyn_cast_or_null<ListAttr>(value);
+  ArrayAttr list = getListElements(value);
   auto dict = dyn_cast_or_null<DictAttr>(value);
   auto listType = dyn_cast<ListType>(type);
   auto dictType = dyn_cast<DictType>(type);
@@ -338,7 +338,7 @@ std::optional<AbstractValue> TraceBuilder::makeConstant(Attribute value,
   Type elementType = list ? listType.getElementType() : dictType.getValueType();
   AbstractValue result = makeAggregate({});
   ArrayRef<Attribute> items =
-      list ? list.getElements().getValue() : dict.getItems().getValue();
+      list ? list.getValue() : dict.getItems().getValue();
   for (unsigned i = 0; i < items.size(); i += dict ? 2 : 1) {
     if (dict && !isScalar(items[i]))
       return std::nullopt;

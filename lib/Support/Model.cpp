@@ -71,6 +71,21 @@ int64_t getIdentity(Attribute value) {
       .Default([](Attribute) { return 0; });
 }
 
+ArrayAttr getListElements(Attribute value) {
+  if (auto list = dyn_cast_or_null<ListAttr>(value))
+    return list.getElements();
+  // Lists of ints, floats, bools and tensors.
+  auto build = dyn_cast_or_null<BuildAttr>(value);
+  auto arguments =
+      build && build.getFunction().starts_with("torch.jit._pickle.build_")
+          ? dyn_cast<ArrayAttr>(build.getArguments())
+          : ArrayAttr();
+  auto list = arguments && arguments.size() == 1
+                  ? dyn_cast<ListAttr>(arguments[0])
+                  : ListAttr();
+  return list ? list.getElements() : ArrayAttr();
+}
+
 bool isHusk(SymbolTable &symbols, MethodOp method) {
   SmallVector<MethodOp> worklist = {method};
   DenseSet<Operation *> seen;

@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Mutations.h"
 #include "fqat/IR/FQATOps.h"
 #include "fqat/Pipeline/Pipeline.h"
 
@@ -20,6 +21,7 @@ int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   registry.insert<fqat::FQATDialect>();
   fqat::registerPipelines();
+  fqat::registerTestPasses();
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   return mlir::asMainReturnCode(

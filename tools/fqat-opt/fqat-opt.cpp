@@ -10,14 +10,17 @@
 #include "fqat/IR/FQATOps.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Pipeline/Pipeline.h"
+#include "fqat/Proof/Proof.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
 #include "fqat/TorchScript/Export.h"
 #include "fqat/TorchScript/Import.h"
+#include "fqat/TorchScript/Verify.h"
 
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
@@ -48,6 +51,7 @@ enum ExitCode : int {
   Found = 1,
   Unusable = 2,
   NotMet = 3,
+  NotProved = 4,
   Internal = 70,
 };
 
@@ -60,6 +64,9 @@ struct Options {
   bool quiet = false;
   bool verbose = false;
   bool elideWeights = false;
+  bool noProof = false;
+  bool verify = false;
+  std::string verifyInputs;
   std::optional<Emit> emit;
   std::string passPipeline;
   std::vector<std::string> operatorLibraries;
@@ -128,6 +135,8 @@ public:
   ExitCode run(const std::string &input);
 
 private:
+  ExitCode prove(mlir::ModuleOp model);
+  ExitCode verifyFile(const std::string &path);
   OwningOpRef<mlir::ModuleOp> read(const std::string &input);
   ExitCode runPasses(mlir::ModuleOp model, ChangeCounts &counts);
   ExitCode write(mlir::ModuleOp model, StringRef output);
@@ -139,6 +148,9 @@ private:
 
   const Options &options;
   MLIRContext &context;
+  std::string input;
+  /// The model as it was read: the passes change it in place.
+  OwningOpRef<mlir::ModuleOp> original;
 };
 
 } // namespace
@@ -278,6 +290,8 @@ ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
   }
   if (!error && code == Done && fsync(file->FD) != 0)
     error = std::error_code(errno, std::generic_category());
+  if (!error && code == Done && options.verify)
+    code = verifyFile(file->TmpName);
   if (error || code != Done) {
     llvm::consumeError(file->discard());
     return error ? fail(output, error.message()) : code;
@@ -312,7 +326,54 @@ void Driver::summarise(StringRef input, StringRef output,
     llvm::errs() << "wrote " << output << '\n';
 }
 
-ExitCode Driver::run(const std::string &input) {
+ExitCode Driver::prove(mlir::ModuleOp model) {
+  return succeeded(fqat::proveEqual(*original, model,
+                                    options.pipeline.cloneParams == "share"))
+             ? Done
+             : NotProved;
+}
+
+ExitCode Driver::verifyFile(const std::string &path) {
+  // What was written, as a reader will see it.
+  OwningOpRef<mlir::ModuleOp> written =
+      fqat::importTorchScript(path, &context, options.pipeline.nopName);
+  if (!written)
+    return Internal;
+  if (!options.noProof)
+    if (ExitCode code = prove(*written); code != Done)
+      return code;
+  std::string tracedInputs;
+  for (auto record : original->getOps<fqat::RecordOp>())
+    if (record.getName() == "traced_inputs.pkl")
+      if (auto bytes = dyn_cast<DenseResourceElementsAttr>(record.getBytes()))
+        if (AsmResourceBlob *blob = bytes.getRawHandle().getBlob())
+          tracedInputs.assign(blob->getData().begin(), blob->getData().end());
+  auto comparison =
+      fqat::compareRuns(input, path, options.verifyInputs, tracedInputs);
+  if (!comparison)
+    return fail("--verify", llvm::toString(comparison.takeError()));
+  if (!comparison->originalFailure.empty()) {
+    llvm::errs() << input
+                 << ": warning: not verified: the original itself fails on "
+                    "these inputs: "
+                 << comparison->originalFailure << '\n';
+    return Done;
+  }
+  if (comparison->difference.empty())
+    return Done;
+  fail(input, "the fixed model computes something else: " +
+                  comparison->difference + "; nothing was written");
+  return NotProved;
+}
+
+ExitCode Driver::run(const std::string &path) {
+  input = path;
+  StringRef extension = llvm::sys::path::extension(path);
+  if (options.verify &&
+      (getEmit() != Emit::TorchScript || getOutput(path) == "-" ||
+       extension == ".mlir" || extension == ".mlirbc"))
+    return fail("--verify", "both models are run, so that the input and the "
+                            "output must be TorchScript files");
   Clock total, phase;
   auto report = [&](StringRef what) {
     if (options.verbose)
@@ -323,11 +384,20 @@ ExitCode Driver::run(const std::string &input) {
   if (!model)
     return Unusable;
   report("import");
+  bool isProved = getEmit() != Emit::None && !options.noProof;
+  if (isProved || options.verify)
+    original = model->clone();
   ChangeCounts counts(*model);
   ExitCode code = runPasses(*model, counts);
   report("passes");
   if (code != Done)
     return code;
+  if (isProved) {
+    code = prove(*model);
+    report("proof");
+    if (code != Done)
+      return code;
+  }
   std::string output;
   if (getEmit() != Emit::None) {
     output = getOutput(input);
@@ -371,6 +441,14 @@ static void declareOptions(CLI::App &app, Options &options) {
                  "without -o), bytecode or none (default: by the extension of "
                  "-o)")
       ->transform(CLI::CheckedTransformer(emits).description(""));
+  app.add_flag("--no-prove", options.noProof,
+               "Write without showing that the fixed model computes the same "
+               "bits");
+  app.add_flag("--verify{}", options.verifyInputs,
+               "Also prove what was written, read again, and run both models "
+               "and compare the bits: on INPUTS.pt (--verify=INPUTS.pt, a "
+               "tuple saved by torch.save), or on random inputs of the sizes "
+               "that the model was traced with");
   app.add_flag("--elide-weights", options.elideWeights,
                "Leave big weights and source lines out of .mlir, for reading");
   app.add_option("--pass-pipeline", options.passPipeline,
@@ -406,7 +484,8 @@ static void declareOptions(CLI::App &app, Options &options) {
   app.set_version_flag("--version", getVersion());
   app.footer("Exit codes: 0 done, or --check found nothing; 1 --check found "
              "something;\n2 usage, or a file that cannot be read or written; "
-             "3 a rule cannot be met;\n70 internal error. Unless it is 0, "
+             "3 a rule cannot be met; 4 not shown to compute the same;\n"
+             "70 internal error. Unless it is 0, "
              "nothing is written.");
 }
 
@@ -421,6 +500,7 @@ static int runMain(int argc, char **argv) {
   } catch (const CLI::ParseError &error) {
     return app.exit(error) == 0 ? Done : Unusable;
   }
+  options.verify = app.count("--verify") != 0;
   if (options.inputs.size() > 1 && !options.output.empty() &&
       !llvm::sys::fs::is_directory(options.output))
     return fail(options.output, "several inputs need a folder as output");

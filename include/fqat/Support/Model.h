@@ -43,6 +43,10 @@ mlir::Attribute getSlotValue(mlir::Operation *slot);
 /// The number of an object that several places hold, or 0.
 int64_t getIdentity(mlir::Attribute value);
 
+/// The elements of a list, in either of the forms that a file has for it; null
+/// if the value is no list.
+mlir::ArrayAttr getListElements(mlir::Attribute value);
+
 /// Whether the body does nothing and returns nothing: what tracing leaves of an
 /// identity module, or of one whose result nobody reads. It may call other
 /// husks.

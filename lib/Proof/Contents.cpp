@@ -1,0 +1,124 @@
+//===- Contents.cpp - What storages hold -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Contents.h"
+
+#include "mlir/IR/AttrTypeSubElements.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "llvm/Support/xxhash.h"
+
+#include <map>
+#include <tuple>
+
+using namespace mlir;
+
+namespace fqat {
+
+/// The bytes of a storage; null where it has a single byte for all.
+static ArrayRef<char> getBytes(ElementsAttr bytes) {
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(bytes)) {
+    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
+    return blob ? blob->getData() : ArrayRef<char>();
+  }
+  if (auto dense = dyn_cast<DenseElementsAttr>(bytes))
+    return dense.getRawData();
+  return {};
+}
+
+bool haveEqualBytes(ElementsAttr a, ElementsAttr b) {
+  return a == b ||
+         (isa<DenseResourceElementsAttr>(a) &&
+          isa<DenseResourceElementsAttr>(b) && getBytes(a) == getBytes(b));
+}
+
+Contents::Contents(mlir::ModuleOp original, mlir::ModuleOp fixed,
+                   bool byBytes) {
+  using Place = std::tuple<const void *, const void *, const void *, size_t>;
+  std::map<Place, unsigned> byPlace;
+  using Content = std::tuple<const void *, const void *, uint64_t, size_t>;
+  std::map<Content, SmallVector<std::pair<ArrayRef<char>, unsigned>, 1>> known;
+  unsigned next = 1;
+  for (mlir::ModuleOp model : {original, fixed}) {
+    for (auto storage : model.getOps<StorageOp>()) {
+      const void *dtype = storage.getDtypeAttr().getAsOpaquePointer();
+      const void *device = storage.getDeviceAttr().getAsOpaquePointer();
+      // Short data is kept in the attribute, and a splat has one byte of it.
+      ElementsAttr attr = storage.getBytes();
+      ArrayRef<char> bytes = getBytes(attr);
+      const void *data = isa<DenseResourceElementsAttr>(attr)
+                             ? static_cast<const void *>(bytes.data())
+                             : attr.getAsOpaquePointer();
+      size_t size =
+          isa<DenseResourceElementsAttr>(attr) ? bytes.size() : ~size_t(0);
+      unsigned &number = byPlace[{dtype, device, data, size}];
+      if (number == 0 && byBytes && isa<DenseResourceElementsAttr>(attr)) {
+        uint64_t hash = llvm::xxh3_64bits(ArrayRef(
+            reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()));
+        auto &same = known[{dtype, device, hash, bytes.size()}];
+        for (auto &[otherBytes, otherNumber] : same)
+          if (bytes == otherBytes)
+            number = otherNumber;
+        if (number == 0)
+          same.push_back({bytes, next});
+      }
+      if (number == 0)
+        number = next++;
+      numbers[{model.getOperation(), storage.getSymNameAttr()}] = number;
+    }
+  }
+}
+
+Attribute Contents::normalize(mlir::ModuleOp model, Attribute value) const {
+  AttrTypeReplacer replacer;
+  Builder builder(model.getContext());
+  replacer.addReplacement([&](FlatSymbolRefAttr symbol) -> Attribute {
+    unsigned number = lookup(model, symbol.getAttr());
+    return number == 0 ? Attribute(symbol)
+                       : FlatSymbolRefAttr::get(
+                             builder.getStringAttr("$c" + Twine(number)));
+  });
+  replacer.addReplacement(
+      [&](TensorAttr tensor)
+          -> std::optional<std::pair<Attribute, WalkResult>> {
+        unsigned number = lookup(model, tensor.getStorage().getAttr());
+        Attribute normalized = TensorAttr::get(
+            model.getContext(),
+            FlatSymbolRefAttr::get(builder.getStringAttr("$c" + Twine(number))),
+            tensor.getDtype(), tensor.getSizes(), tensor.getStrides(),
+            tensor.getOffset(), tensor.getRequiresGrad(), /*identity=*/0);
+        return std::make_pair(normalized, WalkResult::skip());
+      });
+  auto drop = [](auto attr, auto remake) {
+    return attr.getIdentity() == 0 ? Attribute(attr) : remake(attr);
+  };
+  replacer.addReplacement([&](ListAttr list) -> Attribute {
+    return drop(list, [](ListAttr l) -> Attribute {
+      return ListAttr::get(l.getContext(), l.getElements(), l.getTypeTag(), 0);
+    });
+  });
+  replacer.addReplacement([&](DictAttr dict) -> Attribute {
+    return drop(dict, [](DictAttr d) -> Attribute {
+      return DictAttr::get(d.getContext(), d.getItems(), d.getTypeTag(), 0);
+    });
+  });
+  replacer.addReplacement([&](ObjectAttr object) -> Attribute {
+    return drop(object, [](ObjectAttr o) -> Attribute {
+      return ObjectAttr::get(o.getContext(), o.getClassName(), o.getState(), 0);
+    });
+  });
+  replacer.addReplacement([&](BuildAttr build) -> Attribute {
+    return drop(build, [](BuildAttr b) -> Attribute {
+      return BuildAttr::get(b.getContext(), b.getFunction(), b.getArguments(),
+                            0);
+    });
+  });
+  return replacer.replace(value);
+}
+
+} // namespace fqat

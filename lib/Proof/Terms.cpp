@@ -1,0 +1,119 @@
+//===- Terms.cpp - Values by what they are made of -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Terms.h"
+
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+
+namespace fqat {
+
+bool readsSizesOnly(StringRef name) {
+  static const llvm::StringSet<> names = {
+      "aten::size",         "aten::dim",        "aten::len",
+      "prim::device",       "prim::dtype",      "prim::layout",
+      "aten::numel",        "prim::is_cuda",    "prim::is_nested",
+      "prim::is_quantized", "aten::is_complex", "aten::is_floating_point",
+      "aten::sym_size",     "prim::shape",      "aten::__is__",
+      "aten::__isnot__"};
+  return names.contains(name);
+}
+
+Term TermTable::get(StringAttr name, Attribute detail,
+                    ArrayRef<Term> operands) {
+  auto it = numbers.find({{name, detail}, operands});
+  if (it != numbers.end())
+    return it->second;
+  ArrayRef<Term> kept = operands.copy(allocator);
+  Term term = terms.size();
+  terms.push_back({name, detail, kept});
+  numbers[{{name, detail}, kept}] = term;
+  return term;
+}
+
+Term TermTable::get(StringRef name, ArrayRef<Term> operands, uint64_t detail) {
+  return get(name, operands, Builder(context).getI64IntegerAttr(detail));
+}
+
+Term TermTable::choose(Term condition, Term ifTrue, Term ifFalse) {
+  if (ifTrue == ifFalse || isCalled(ifFalse, "uninitialized"))
+    return ifTrue;
+  if (isCalled(ifTrue, "uninitialized"))
+    return ifFalse;
+  return get("choose", {condition, ifTrue, ifFalse});
+}
+
+bool TermTable::isMadeOfSizes(Term root) {
+  // Operands have lower numbers; a stack of our own, because terms are deep.
+  SmallVector<Term> work = {root};
+  while (!work.empty()) {
+    Term term = work.back();
+    if (terms[term].isMadeOfSizes) {
+      work.pop_back();
+      continue;
+    }
+    StringRef name = terms[term].name.getValue();
+    std::optional<bool> known;
+    if (name == "constant" || name == "number" || readsSizesOnly(name))
+      known = true;
+    else if (terms[term].operands.empty())
+      known = false;
+    size_t before = work.size();
+    if (!known)
+      for (Term operand : terms[term].operands) {
+        if (!terms[operand].isMadeOfSizes)
+          work.push_back(operand);
+        else if (!*terms[operand].isMadeOfSizes)
+          known = false;
+      }
+    if (known)
+      work.resize(before);
+    if (!known && work.size() != before)
+      continue;
+    terms[term].isMadeOfSizes = known.value_or(true);
+    work.pop_back();
+  }
+  return *terms[root].isMadeOfSizes;
+}
+
+std::string TermTable::print(Term term, unsigned depth) const {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  const Node &node = terms[term];
+  if (Attribute value = getConstantValue(term)) {
+    value.print(os, /*elideType=*/true);
+    return text;
+  }
+  os << node.name.getValue();
+  if (node.detail) {
+    std::string detail;
+    llvm::raw_string_ostream detailStream(detail);
+    node.detail.print(detailStream, /*elideType=*/true);
+    os << (detail.size() > 64 ? "[...]" : "[" + detail + "]");
+  }
+  if (node.operands.empty())
+    return text;
+  os << '(';
+  for (auto [i, operand] : llvm::enumerate(node.operands)) {
+    if (i == 6) {
+      os << ", ...";
+      break;
+    }
+    os << (i == 0 ? "" : ", ");
+    bool isLeaf = getConstantValue(operand) || getOperands(operand).empty();
+    os << (depth == 0 && !isLeaf ? "..."
+                                 : print(operand, depth == 0 ? 0 : depth - 1));
+  }
+  os << ')';
+  return text;
+}
+
+} // namespace fqat

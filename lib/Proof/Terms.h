@@ -1,0 +1,90 @@
+//===- Terms.h - Values by what they are made of -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_LIB_PROOF_TERMS_H
+#define FQAT_LIB_PROOF_TERMS_H
+
+#include "mlir/IR/BuiltinAttributes.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/Support/Allocator.h"
+
+#include <optional>
+#include <vector>
+
+namespace fqat {
+
+/// The number of a term: an operation on other terms. Equal terms have equal
+/// numbers, so that comparing two values is comparing two integers.
+using Term = unsigned;
+
+/// All terms of a proof, each once.
+class TermTable {
+public:
+  explicit TermTable(mlir::MLIRContext *context) : context(context) {}
+
+  /// The term of an operation; `detail` is what tells it from others of its
+  /// name besides its operands (an overload, an index).
+  Term get(mlir::StringAttr name, mlir::Attribute detail,
+           llvm::ArrayRef<Term> operands);
+  Term get(llvm::StringRef name, llvm::ArrayRef<Term> operands,
+           mlir::Attribute detail = {}) {
+    return get(mlir::StringAttr::get(context, name), detail, operands);
+  }
+  Term get(llvm::StringRef name, llvm::ArrayRef<Term> operands,
+           uint64_t detail);
+  Term getConstant(mlir::Attribute value) { return get("constant", {}, value); }
+
+  mlir::StringAttr getName(Term term) const { return terms[term].name; }
+  mlir::Attribute getDetail(Term term) const { return terms[term].detail; }
+  llvm::ArrayRef<Term> getOperands(Term term) const {
+    return terms[term].operands;
+  }
+  bool isCalled(Term term, llvm::StringRef name) const {
+    return terms[term].name == name;
+  }
+  /// The value of a constant, or null.
+  mlir::Attribute getConstantValue(Term term) const {
+    return isCalled(term, "constant") ? terms[term].detail : mlir::Attribute();
+  }
+
+  /// Either of two values. Equal ones are no choice, and what stands for no
+  /// value (`uninitialized`) is never looked at.
+  Term choose(Term condition, Term ifTrue, Term ifFalse);
+
+  /// Whether sizes, kinds, constants and numbers from outside alone decide the
+  /// value.
+  bool isMadeOfSizes(Term term);
+
+  /// The text of a term, `depth` operations deep.
+  std::string print(Term term, unsigned depth) const;
+
+  mlir::MLIRContext *getContext() const { return context; }
+
+private:
+  struct Node {
+    mlir::StringAttr name;
+    mlir::Attribute detail;
+    llvm::ArrayRef<Term> operands;
+    std::optional<bool> isMadeOfSizes = std::nullopt;
+  };
+  using Key = std::pair<std::pair<mlir::Attribute, mlir::Attribute>,
+                        llvm::ArrayRef<Term>>;
+
+  mlir::MLIRContext *context;
+  llvm::BumpPtrAllocator allocator;
+  std::vector<Node> terms;
+  llvm::DenseMap<Key, Term> numbers;
+};
+
+/// Whether an operator reads sizes, kinds and the like only, which a write does
+/// not change.
+bool readsSizesOnly(llvm::StringRef name);
+
+} // namespace fqat
+
+#endif // FQAT_LIB_PROOF_TERMS_H
