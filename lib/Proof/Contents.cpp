@@ -20,21 +20,21 @@ using namespace mlir;
 
 namespace fqat {
 
-/// The bytes of a storage; null where it has a single byte for all.
-static ArrayRef<char> getBytes(ElementsAttr bytes) {
+/// The bytes of a storage, or nothing for the short form of equal bytes.
+static std::optional<ArrayRef<char>> getBytes(ElementsAttr bytes) {
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(bytes)) {
     AsmResourceBlob *blob = resource.getRawHandle().getBlob();
     return blob ? blob->getData() : ArrayRef<char>();
   }
-  if (auto dense = dyn_cast<DenseElementsAttr>(bytes))
-    return dense.getRawData();
-  return {};
+  auto dense = dyn_cast<DenseElementsAttr>(bytes);
+  if (!dense || (dense.isSplat() && dense.getNumElements() != 1))
+    return std::nullopt;
+  return dense.getRawData();
 }
 
 bool haveEqualBytes(ElementsAttr a, ElementsAttr b) {
-  return a == b ||
-         (isa<DenseResourceElementsAttr>(a) &&
-          isa<DenseResourceElementsAttr>(b) && getBytes(a) == getBytes(b));
+  std::optional<ArrayRef<char>> bytesA = getBytes(a), bytesB = getBytes(b);
+  return a == b || (bytesA && bytesB && *bytesA == *bytesB);
 }
 
 Contents::Contents(mlir::ModuleOp original, mlir::ModuleOp fixed,
@@ -48,24 +48,23 @@ Contents::Contents(mlir::ModuleOp original, mlir::ModuleOp fixed,
     for (auto storage : model.getOps<StorageOp>()) {
       const void *dtype = storage.getDtypeAttr().getAsOpaquePointer();
       const void *device = storage.getDeviceAttr().getAsOpaquePointer();
-      // Short data is kept in the attribute, and a splat has one byte of it.
       ElementsAttr attr = storage.getBytes();
-      ArrayRef<char> bytes = getBytes(attr);
-      const void *data = isa<DenseResourceElementsAttr>(attr)
-                             ? static_cast<const void *>(bytes.data())
-                             : attr.getAsOpaquePointer();
-      size_t size =
-          isa<DenseResourceElementsAttr>(attr) ? bytes.size() : ~size_t(0);
+      std::optional<ArrayRef<char>> bytes = getBytes(attr);
+      // Short data is kept in the attribute.
+      bool isOutside = isa<DenseResourceElementsAttr>(attr);
+      const void *data = isOutside ? static_cast<const void *>(bytes->data())
+                                   : attr.getAsOpaquePointer();
+      size_t size = isOutside ? bytes->size() : ~size_t(0);
       unsigned &number = byPlace[{dtype, device, data, size}];
-      if (number == 0 && byBytes && isa<DenseResourceElementsAttr>(attr)) {
+      if (number == 0 && byBytes && bytes) {
         uint64_t hash = llvm::xxh3_64bits(ArrayRef(
-            reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()));
-        auto &same = known[{dtype, device, hash, bytes.size()}];
+            reinterpret_cast<const uint8_t *>(bytes->data()), bytes->size()));
+        auto &same = known[{dtype, device, hash, bytes->size()}];
         for (auto &[otherBytes, otherNumber] : same)
-          if (bytes == otherBytes)
+          if (*bytes == otherBytes)
             number = otherNumber;
         if (number == 0)
-          same.push_back({bytes, next});
+          same.emplace_back(*bytes, next);
       }
       if (number == 0)
         number = next++;

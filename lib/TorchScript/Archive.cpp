@@ -295,6 +295,8 @@ Archive::readExtraRecords(llvm::function_ref<void(const llvm::Twine &)> warn) {
 c10::TypePtr Archive::loadType(llvm::StringRef name) {
   if (name.starts_with("__torch__.torch.classes."))
     return torch::getCustomClass(name.str());
+  if (findType)
+    return findType(name);
   return importer->loadType(c10::QualifiedName(name.str()));
 }
 
@@ -306,6 +308,12 @@ const PickleValue *Archive::getConstant(const c10::IValue &value) const {
 
 llvm::Expected<llvm::ArrayRef<char>> Archive::getStorage(Section section,
                                                          llvm::StringRef key) {
+  if (!zip) {
+    size_t number = 0;
+    if (key.getAsInteger(10, number) || number >= storages[section].size())
+      return llvm::createStringError("there is no storage '" + key + "'");
+    return storages[section][number];
+  }
   llvm::StringRef folder = section == Data ? "data/" : "constants/";
   auto bytes = getBytes((folder + key).str());
   if (!bytes)
@@ -334,6 +342,41 @@ Archive::read(llvm::StringRef path,
     return error;
   if (llvm::Error error = archive->readExtraRecords(warn))
     return error;
+  return archive;
+}
+
+/// Notes which parts of a constant of the code are tensors or objects, and what
+/// the pickle has for them.
+static void
+noteConstant(const c10::IValue &value, const PickleValue &pickled,
+             llvm::DenseMap<const void *, const PickleValue *> &found) {
+  if (value.isTensor() || value.isObject())
+    found[value.internalToPointer()] = &pickled;
+  else if (value.isTuple() && pickled.isTuple())
+    for (auto [part, pickledPart] :
+         llvm::zip(value.toTupleRef().elements(), pickled.items))
+      noteConstant(part, *pickledPart, found);
+}
+
+llvm::Expected<std::unique_ptr<Archive>>
+Archive::view(const ArchiveContents &contents,
+              std::function<c10::TypePtr(llvm::StringRef)> findType,
+              llvm::ArrayRef<c10::IValue> constants) {
+  std::unique_ptr<Archive> archive(new Archive());
+  archive->findType = std::move(findType);
+  for (auto [section, pickle, number] :
+       {std::tuple(&contents.data, &archive->data, Data),
+        std::tuple(&contents.constants, &archive->constants, Constants)}) {
+    auto parsed = Pickle::parse(section->pickle);
+    if (!parsed)
+      return parsed.takeError();
+    pickle->emplace(std::move(*parsed));
+    archive->storages[number] = section->storages;
+  }
+  for (auto [value, pickled] :
+       llvm::zip(constants, archive->constants->getRoot().items))
+    noteConstant(value, *pickled, archive->constantValues);
+  archive->extraRecords = contents.extraRecords;
   return archive;
 }
 

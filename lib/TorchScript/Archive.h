@@ -13,6 +13,8 @@
 #include "fqat/TorchScript/Pickle.h"
 #include "fqat/TorchScript/Zip.h"
 
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringRef.h"
@@ -21,6 +23,8 @@
 #include <torch/csrc/jit/api/compilation_unit.h>
 #include <torch/csrc/jit/serialization/import_source.h>
 
+#include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +38,8 @@ struct ExtraRecord {
   llvm::StringRef bytes;
 };
 
+struct ArchiveContents;
+
 /// A TorchScript archive that was read. libtorch parses the code; values stay
 /// what the pickles hold, and storages stay in the mapped file.
 class Archive {
@@ -43,6 +49,15 @@ public:
   static llvm::Expected<std::unique_ptr<Archive>>
   read(llvm::StringRef path,
        llvm::function_ref<void(const llvm::Twine &)> warn);
+
+  /// What an archive of these contents holds, before it is written. The code is
+  /// not parsed: `findType` gives its types by the names that the pickles have
+  /// for them, and `constants` are its values `CONSTANTS.c0`, ... The storages
+  /// and records stay where they are.
+  static llvm::Expected<std::unique_ptr<Archive>>
+  view(const ArchiveContents &contents,
+       std::function<c10::TypePtr(llvm::StringRef)> findType,
+       llvm::ArrayRef<c10::IValue> constants);
 
   /// The pickles of an archive. Each has storages of its own.
   enum Section { Data, Constants };
@@ -64,6 +79,7 @@ public:
 
 private:
   explicit Archive(std::shared_ptr<ZipReader> zip) : zip(std::move(zip)) {}
+  Archive() = default;
   llvm::Error findPrefix();
   llvm::Error readVersion();
   llvm::Error readPickles();
@@ -92,6 +108,9 @@ private:
   std::shared_ptr<llvm::StringMap<std::string>> decoded =
       std::make_shared<llvm::StringMap<std::string>>();
   std::vector<ExtraRecord> extraRecords;
+  /// Of contents that are not written yet.
+  std::function<c10::TypePtr(llvm::StringRef)> findType;
+  std::array<std::vector<llvm::ArrayRef<char>>, 2> storages;
 };
 
 /// What an archive is written from. Everything is borrowed.
@@ -107,6 +126,13 @@ struct ArchiveContents {
   /// The lowest version of the file format that can hold the code.
   uint64_t version = 0;
 };
+
+/// Makes a model of an archive. Emits an error and returns null where it
+/// cannot; throws what libtorch throws.
+mlir::OwningOpRef<mlir::ModuleOp> importArchive(Archive &archive,
+                                                mlir::MLIRContext *context,
+                                                llvm::StringRef path,
+                                                llvm::StringRef nopName);
 
 /// Writes an archive to `os`. The bytes depend on the contents alone.
 llvm::Error writeArchive(const ArchiveContents &contents,

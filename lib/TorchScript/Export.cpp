@@ -61,8 +61,9 @@ using Needs = llvm::SmallSetVector<StringAttr, 4>;
 
 class Exporter {
 public:
-  explicit Exporter(mlir::ModuleOp model)
-      : model(model), symbols(model), aliases(model), keys(symbols) {}
+  Exporter(mlir::ModuleOp model, StringRef nopName, ExportCheck check)
+      : model(model), symbols(model), aliases(model), nopName(nopName),
+        check(check), keys(symbols) {}
 
   LogicalResult run(raw_ostream &os);
 
@@ -108,10 +109,15 @@ private:
             llvm::is_contained(instance.getPreHooksAttr(), name));
   }
   LogicalResult write(raw_ostream &os);
+  /// Hands the model that a reader of the contents will see to the check.
+  LogicalResult checkContents(const ArchiveContents &contents,
+                              CodePrinter &printer);
 
   mlir::ModuleOp model;
   SymbolTable symbols;
   AliasIndex aliases;
+  StringRef nopName;
+  ExportCheck check;
   std::shared_ptr<jit::CompilationUnit> unit =
       std::make_shared<jit::CompilationUnit>();
 
@@ -1203,6 +1209,25 @@ FailureOr<std::shared_ptr<jit::Graph>> BodyExporter::run() {
 // The archive
 //===----------------------------------------------------------------------===//
 
+LogicalResult Exporter::checkContents(const ArchiveContents &contents,
+                                      CodePrinter &printer) {
+  llvm::StringMap<c10::TypePtr> printed;
+  for (auto instance : model.getOps<ModuleOp>())
+    printed[printer.getName(getClass(instance))] = getClass(instance);
+  auto archive = Archive::view(
+      contents,
+      [&](StringRef name) {
+        auto it = printed.find(name);
+        return it == printed.end() ? findType(name) : it->second;
+      },
+      printer.getConstants());
+  if (!archive)
+    return model.emitError() << llvm::toString(archive.takeError());
+  OwningOpRef<mlir::ModuleOp> seen =
+      importArchive(**archive, model.getContext(), "", nopName);
+  return failure(!seen || failed(check(*seen)));
+}
+
 LogicalResult Exporter::write(raw_ostream &os) {
   ModuleOp root = lookupInstance(symbols, FQATDialect::kRootName);
   CodePrinter printer;
@@ -1249,6 +1274,8 @@ LogicalResult Exporter::write(raw_ostream &os) {
   contents.code = code;
   contents.extraRecords = records;
   contents.version = printer.getVersion();
+  if (check && failed(checkContents(contents, printer)))
+    return failure();
   if (llvm::Error error = writeArchive(contents, os))
     return root.emitError() << llvm::toString(std::move(error));
   return success();
@@ -1262,9 +1289,10 @@ LogicalResult Exporter::run(raw_ostream &os) {
   return write(os);
 }
 
-LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os) {
+LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
+                                StringRef nopName, ExportCheck check) {
   try {
-    return Exporter(model).run(os);
+    return Exporter(model, nopName, check).run(os);
   } catch (const std::exception &error) {
     return model.emitError()
            << "libtorch cannot write the model: " << cleanMessage(error);

@@ -1784,6 +1784,12 @@ llvm::Error loadOperatorLibrary(StringRef path) {
   return llvm::Error::success();
 }
 
+OwningOpRef<mlir::ModuleOp> importArchive(Archive &archive,
+                                          MLIRContext *context, StringRef path,
+                                          StringRef nopName) {
+  return Importer(context, archive, path, nopName).run();
+}
+
 OwningOpRef<mlir::ModuleOp>
 importTorchScript(StringRef path, MLIRContext *context, StringRef nopName) {
   Location loc = FileLineColLoc::get(context, path, 0, 0);
@@ -1794,7 +1800,7 @@ importTorchScript(StringRef path, MLIRContext *context, StringRef nopName) {
       emitError(loc) << llvm::toString(archive.takeError());
       return nullptr;
     }
-    return Importer(context, **archive, path, nopName).run();
+    return importArchive(**archive, context, path, nopName);
   } catch (const std::exception &error) {
     emitError(loc) << "libtorch cannot read the model: " << cleanMessage(error);
     return nullptr;

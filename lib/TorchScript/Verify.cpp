@@ -7,12 +7,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/TorchScript/Verify.h"
+
 #include "Archive.h"
+
 #include "fqat/TorchScript/Pickle.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/Twine.h"
+#include "llvm/ADT/bit.h"
 #include "llvm/Support/MemoryBuffer.h"
-
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <torch/csrc/jit/api/module.h>
@@ -56,6 +59,7 @@ static llvm::Expected<IValues> readInputs(StringRef path) {
   return IValues{value};
 }
 
+namespace {
 /// Makes random values in the forms of the values that a model was traced with.
 /// Integers are below `bound`.
 class InputMaker {
@@ -71,6 +75,7 @@ private:
 
   int64_t bound;
 };
+} // namespace
 
 std::optional<IValues>
 InputMaker::makeAll(llvm::ArrayRef<const PickleValue *> values) {
@@ -266,9 +271,11 @@ static std::string compareValues(const c10::IValue &a, const c10::IValue &b,
     return compareAll(itemsA, itemsB);
   }
   if (a.isDouble()) {
-    double realA = a.toDouble(), realB = b.toDouble();
-    return std::memcmp(&realA, &realB, sizeof(double)) == 0 ? ""
-                                                            : path + " differs";
+    // By their bits: NaN equals itself, and -0.0 is not 0.0.
+    return llvm::bit_cast<uint64_t>(a.toDouble()) ==
+                   llvm::bit_cast<uint64_t>(b.toDouble())
+               ? ""
+               : path + " differs";
   }
   if (a.isObject()) {
     auto objectA = a.toObject(), objectB = b.toObject();
@@ -276,9 +283,10 @@ static std::string compareValues(const c10::IValue &a, const c10::IValue &b,
     for (size_t i = 0; i != type->numAttributes(); ++i) {
       const std::string &name = type->getAttributeName(i);
       if (!objectB->type()->hasAttribute(name))
-        return path + "." + name + " is gone";
-      std::string found = compareValues(
-          objectA->getSlot(i), objectB->getAttr(name), path + "." + name);
+        return (Twine(path) + "." + name + " is gone").str();
+      std::string found =
+          compareValues(objectA->getSlot(i), objectB->getAttr(name),
+                        (Twine(path) + "." + name).str());
       if (!found.empty())
         return found;
     }
@@ -370,7 +378,7 @@ llvm::Expected<RunComparison> compareRuns(StringRef original, StringRef fixed,
       comparison.difference = "the fixed model fails: " + cleanMessage(error);
       return comparison;
     }
-    for (auto [what, a, b] :
+    for (const auto &[what, a, b] :
          {std::tuple("the output", before->result, after.result),
           std::tuple("the inputs afterwards",
                      c10::IValue(c10::ivalue::Tuple::create(before->inputs)),

@@ -121,7 +121,7 @@ static void setValue(Operation *slot, Attribute value) {
 static Places swapWeights(mlir::ModuleOp model) {
   Places places;
   for (auto [a, b] : getSlotPairs(model, /*areEqual=*/false))
-    places.push_back([a = a, b = b] {
+    places.emplace_back([a = a, b = b] {
       Attribute value = getSlotValue(a);
       setValue(a, getSlotValue(b));
       setValue(b, value);
@@ -132,7 +132,7 @@ static Places swapWeights(mlir::ModuleOp model) {
 static Places makeTie(mlir::ModuleOp model) {
   Places places;
   for (auto [a, b] : getSlotPairs(model, /*areEqual=*/true))
-    places.push_back([a = a, b = b] { setValue(b, getSlotValue(a)); });
+    places.emplace_back([a = a, b = b] { setValue(b, getSlotValue(a)); });
   return places;
 }
 
@@ -145,7 +145,7 @@ static Places loseTie(mlir::ModuleOp model) {
     StringRef owner = getOwner(slots.back());
     if (owner == getOwner(slots.front()))
       continue;
-    places.push_back([model, owner] {
+    places.emplace_back([model, owner] {
       Hierarchy hierarchy(model);
       DenseMap<Attribute, Attribute> copies;
       hierarchy.untie(lookupInstance(hierarchy.getSymbols(), owner), copies);
@@ -158,7 +158,7 @@ static Places flipRequiresGrad(mlir::ModuleOp model) {
   Places places;
   for (auto parameter : model.getOps<ParameterOp>())
     if (auto tensor = dyn_cast_or_null<TensorAttr>(parameter.getValueAttr()))
-      places.push_back([parameter, tensor] {
+      places.emplace_back([parameter, tensor] {
         setValue(parameter,
                  TensorAttr::get(tensor.getContext(), tensor.getStorage(),
                                  tensor.getDtype(), tensor.getSizes(),
@@ -179,7 +179,7 @@ static Places flipTraining(mlir::ModuleOp model) {
     // An out_nop is the same in training and out of it.
     if (leaf != "training" || !flag || !owner || isOutNop(owner, "out_nop"))
       continue;
-    places.push_back([attribute, flag] {
+    places.emplace_back([attribute, flag] {
       setValue(attribute, BoolAttr::get(flag.getContext(), !flag.getValue()));
     });
   }
@@ -189,7 +189,7 @@ static Places flipTraining(mlir::ModuleOp model) {
 static Places bufferToParameter(mlir::ModuleOp model) {
   Places places;
   for (auto buffer : model.getOps<BufferOp>())
-    places.push_back([buffer]() mutable {
+    places.emplace_back([buffer]() mutable {
       OpBuilder builder(buffer);
       ParameterOp::create(builder, buffer.getLoc(), buffer.getSymNameAttr(),
                           buffer.getValueAttr(), buffer.getTypeAttr());
@@ -203,7 +203,7 @@ static Places loseMethod(mlir::ModuleOp model) {
   for (auto method : model.getOps<MethodOp>())
     if (method.isExported() && method.getMethodName() != "forward" &&
         SymbolTable::symbolKnownUseEmpty(method, model))
-      places.push_back([method]() mutable { method.erase(); });
+      places.emplace_back([method]() mutable { method.erase(); });
   return places;
 }
 
@@ -214,7 +214,7 @@ static Places loseMethod(mlir::ModuleOp model) {
 static Places dropNop(mlir::ModuleOp model) {
   Places places;
   for (OutNopOp nop : getOps<OutNopOp>(model))
-    places.push_back([nop]() mutable {
+    places.emplace_back([nop]() mutable {
       nop.getResult().replaceAllUsesWith(nop.getInput());
       nop.erase();
     });
@@ -235,7 +235,7 @@ static Places nopInGroup(mlir::ModuleOp model) {
     auto last = value.getDefiningOp<OperatorOp>();
     if (!last || last.getNumOperands() == 0 || !isTensor(last.getOperand(0)))
       continue;
-    places.push_back([nop, last]() mutable {
+    places.emplace_back([nop, last]() mutable {
       nop.getResult().replaceAllUsesWith(nop.getInput());
       nop->moveBefore(last);
       nop->setOperand(0, last.getOperand(0));
@@ -253,7 +253,7 @@ static Places nopWithBody(mlir::ModuleOp model) {
         symbols.lookup<MethodOp>(joinPath(nop.getInstance(), "forward"));
     if (!forward || !returnsArgument(forward))
       continue;
-    places.push_back([forward]() mutable {
+    places.emplace_back([forward]() mutable {
       Operation *end = forward.getBody().front().getTerminator();
       OpBuilder builder(end);
       Value x = end->getOperand(0);
@@ -275,7 +275,8 @@ static Places callTwice(mlir::ModuleOp model) {
           a->getResultTypes() == b->getResultTypes() &&
           a.getArguments().getTypes() == b.getArguments().getTypes() &&
           a->getNumResults() != 0) {
-        places.push_back([a = a, b]() mutable { b.setCallee(a.getCallee()); });
+        places.emplace_back(
+            [a = a, b]() mutable { b.setCallee(a.getCallee()); });
         break;
       }
   return places;
@@ -295,7 +296,7 @@ static Places swapCallees(mlir::ModuleOp model) {
           a->getResultTypes() == b->getResultTypes() &&
           a.getArguments().getTypes() == b.getArguments().getTypes() &&
           a->getNumResults() != 0) {
-        places.push_back([a = a, b]() mutable {
+        places.emplace_back([a = a, b]() mutable {
           std::string callee = a.getCallee().str();
           a.setCallee(b.getCallee());
           b.setCallee(callee);
@@ -322,7 +323,7 @@ static Places swapOutputs(mlir::ModuleOp model) {
         Value a = op->getOperand(i), b = op->getOperand(i + 1);
         if (a == b || a.getType() != b.getType())
           continue;
-        places.push_back([op, i, a, b] {
+        places.emplace_back([op, i, a, b] {
           op->setOperand(i, b);
           op->setOperand(i + 1, a);
         });
@@ -345,7 +346,7 @@ static Places swapOperands(mlir::ModuleOp model) {
     if (a == b || !isTensor(a) || !isTensor(b) || !isVariable(a) ||
         !isVariable(b))
       continue;
-    places.push_back([list, a, b]() mutable {
+    places.emplace_back([list, a, b]() mutable {
       list->setOperand(0, b);
       list->setOperand(1, a);
     });
@@ -360,7 +361,7 @@ static Places skipOp(mlir::ModuleOp model) {
         StringRef(op.getName()).contains("silu") ||
         StringRef(op.getName()).contains("hardtanh") ||
         op.getName() == "aten::sigmoid" || op.getName() == "aten::batch_norm")
-      places.push_back([op]() mutable {
+      places.emplace_back([op]() mutable {
         op.getResult(0).replaceAllUsesWith(op.getOperand(0));
         op.erase();
       });
@@ -383,7 +384,7 @@ static Places changeConstant(mlir::ModuleOp model) {
         changed = builder.getF64FloatAttr(real.getValueAsDouble() * 2 + 1);
       if (!changed)
         continue;
-      places.push_back([op, &operand, constant, changed]() mutable {
+      places.emplace_back([op, &operand, constant, changed]() mutable {
         OpBuilder inner(op);
         auto made = ConstantOp::create(inner, constant.getLoc(), changed);
         operand.set(made.getResult());
@@ -397,7 +398,7 @@ static Places flipZero(mlir::ModuleOp model) {
   for (ConstantOp constant : getOps<ConstantOp>(model))
     if (auto real = dyn_cast<FloatAttr>(constant.getValue());
         real && real.getValue().isZero() && !constant.getResult().use_empty())
-      places.push_back([constant, real]() mutable {
+      places.emplace_back([constant, real]() mutable {
         constant.setValueAttr(Builder(real.getContext())
                                   .getF64FloatAttr(-real.getValueAsDouble()));
       });
@@ -422,7 +423,7 @@ static Places readOtherSlot(mlir::ModuleOp model) {
         if (!tensorA || !tensorB ||
             getBytes(model, tensorA) == getBytes(model, tensorB))
           continue;
-        places.push_back(
+        places.emplace_back(
             [a = a, b]() mutable { a.setSlotAttr(b.getSlotAttr()); });
         break;
       }
@@ -472,7 +473,7 @@ static Places reorderWithWrite(mlir::ModuleOp model, bool readFirst) {
         return inBlock == second || inBlock->isBeforeInBlock(second);
       });
       if (isFree)
-        places.push_back([first, second] { first->moveAfter(second); });
+        places.emplace_back([first, second] { first->moveAfter(second); });
     }
   }
   return places;
@@ -491,12 +492,12 @@ static Places loseWrite(mlir::ModuleOp model) {
   for (OperatorOp write : getOps<OperatorOp>(model))
     if (write.hasWrites() && write->getNumResults() == 1 &&
         isTensor(write.getResult(0)) && write.getAliasedOperand(0) == 0)
-      places.push_back([write]() mutable {
+      places.emplace_back([write]() mutable {
         write.getResult(0).replaceAllUsesWith(write.getOperand(0));
         write.erase();
       });
   for (SetOp set : getOps<SetOp>(model))
-    places.push_back([set]() mutable { set.erase(); });
+    places.emplace_back([set]() mutable { set.erase(); });
   return places;
 }
 
@@ -516,7 +517,7 @@ static Places reorderRandom(mlir::ModuleOp model) {
         return inBlock == b || inBlock->isBeforeInBlock(b);
       });
       if (isFree)
-        places.push_back([a, b]() mutable { a->moveAfter(b); });
+        places.emplace_back([a, b]() mutable { a->moveAfter(b); });
     }
   }
   return places;
@@ -526,7 +527,7 @@ static Places loseRandom(mlir::ModuleOp model) {
   Places places;
   for (OperatorOp op : getTensorOps(model))
     if (op.getRandom())
-      places.push_back([op]() mutable {
+      places.emplace_back([op]() mutable {
         op.getResult(0).replaceAllUsesWith(op.getOperand(0));
         op.erase();
       });
@@ -538,7 +539,7 @@ static Places loseRaise(mlir::ModuleOp model) {
   for (MethodOp method : getRun(model))
     method.walk([&](OperatorOp op) {
       if (op.getName() == "prim::RaiseException")
-        places.push_back([op]() mutable { op.erase(); });
+        places.emplace_back([op]() mutable { op.erase(); });
     });
   return places;
 }
@@ -562,7 +563,8 @@ static Places tailBeforeNop(mlir::ModuleOp model) {
                  made->isBeforeInBlock(second);
         });
         if (isFree)
-          places.push_back([op, second]() mutable { op->moveBefore(second); });
+          places.emplace_back(
+              [op, second]() mutable { op->moveBefore(second); });
       }
   }
   return places;

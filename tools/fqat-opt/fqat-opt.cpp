@@ -242,8 +242,19 @@ ExitCode Driver::runPasses(mlir::ModuleOp model, ChangeCounts &counts) {
 }
 
 ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &os) {
-  if (getEmit() == Emit::TorchScript)
-    return succeeded(fqat::exportTorchScript(model, os)) ? Done : Unusable;
+  if (getEmit() == Emit::TorchScript) {
+    ExitCode code = Unusable;
+    auto check = [&](mlir::ModuleOp seen) {
+      code = prove(seen);
+      return success(code == Done);
+    };
+    bool isProved = !options.noProof;
+    if (succeeded(fqat::exportTorchScript(model, os, options.pipeline.nopName,
+                                          isProved ? fqat::ExportCheck(check)
+                                                   : nullptr)))
+      return Done;
+    return code == NotProved ? NotProved : Unusable;
+  }
   if (getEmit() == Emit::Bytecode) {
     BytecodeWriterConfig config;
     config.setElideResourceDataFlag(options.elideWeights);
@@ -392,7 +403,8 @@ ExitCode Driver::run(const std::string &path) {
   report("passes");
   if (code != Done)
     return code;
-  if (isProved) {
+  // Of a TorchScript file, what its reader will see is proved: see writeTo.
+  if (isProved && getEmit() != Emit::TorchScript) {
     code = prove(*model);
     report("proof");
     if (code != Done)
@@ -402,7 +414,8 @@ ExitCode Driver::run(const std::string &path) {
   if (getEmit() != Emit::None) {
     output = getOutput(input);
     code = write(*model, output);
-    report("export");
+    bool isBoth = isProved && getEmit() == Emit::TorchScript;
+    report(isBoth ? "export and proof" : "export");
     if (code != Done)
       return code;
   }

@@ -10,17 +10,29 @@
 #define FQAT_TORCHSCRIPT_EXPORT_H
 
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/ADT/StringRef.h"
 #include "llvm/Support/raw_ostream.h"
 
 namespace fqat {
 
+/// Is handed the model that a reader of the file will see; the file is not
+/// written if it fails.
+using ExportCheck = llvm::function_ref<llvm::LogicalResult(mlir::ModuleOp)>;
+
 /// Writes a model as a TorchScript file. The bytes depend on the model alone,
 /// not on a file name or the time.
+///
+/// `check`, if given, is called first, with the import of the very graphs and
+/// pickles that are about to be written; calls of instances that are out_nops
+/// by `nopName` are `fqat.out_nop` there, as in `importTorchScript`.
 ///
 /// On failure an error is emitted at the op that cannot be written; what `os`
 /// got by then is useless. Nothing is thrown.
 llvm::LogicalResult exportTorchScript(mlir::ModuleOp model,
-                                      llvm::raw_ostream &os);
+                                      llvm::raw_ostream &os,
+                                      llvm::StringRef nopName = "",
+                                      ExportCheck check = nullptr);
 
 /// The version of libtorch that the program runs with.
 llvm::StringRef getTorchVersion();
