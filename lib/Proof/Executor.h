@@ -27,6 +27,9 @@
 
 namespace fqat {
 
+/// Whether a value of this type may hold a tensor.
+bool mayHoldTensors(mlir::Type type);
+
 /// What an SSA value holds.
 struct SymbolicValue {
   enum Kind {
@@ -112,6 +115,8 @@ private:
   };
   static constexpr unsigned randomLocation = 0, effectLocation = 1,
                             elementsLocation = 2;
+  // Deeper calls and ifs than any model has, shallower than the stack.
+  static constexpr unsigned maxDepth = 1000;
 
   llvm::LogicalResult undecided(mlir::Operation *op, const llvm::Twine &why);
 

@@ -226,14 +226,19 @@ LogicalResult proveEqual(mlir::ModuleOp original, mlir::ModuleOp fixed,
       place->emitError()
       << "the fixed model is not shown to compute what the original does: "
       << difference->what << "; nothing was written; " << difference->remedy;
-  if (difference->original)
-    diag.attachNote(difference->original->getLoc())
-        << "in the original" << (difference->originalText.empty() ? "" : ": ")
-        << difference->originalText;
-  if (difference->fixed)
-    diag.attachNote(difference->fixed->getLoc())
-        << "in the fixed model" << (difference->fixedText.empty() ? "" : ": ")
-        << difference->fixedText;
+  auto attach = [&](Operation *op, StringRef model, StringRef text) {
+    if (!op)
+      return;
+    Diagnostic &note = diag.attachNote(op->getLoc());
+    note << "in the " << model;
+    StringRef instance = getInstancePath(op->getLoc());
+    if (!instance.empty())
+      note << ", '" << displayPath(instance) << "'";
+    if (!text.empty())
+      note << ": " << text;
+  };
+  attach(difference->original, "original", difference->originalText);
+  attach(difference->fixed, "fixed model", difference->fixedText);
   return failure();
 }
 
