@@ -198,9 +198,28 @@ static void foldUnpack(UnpackOp op) {
   op.erase();
 }
 
+/// Hands on an element of a tuple that was made here.
+static void foldTupleIndex(OperatorOp op) {
+  if (op.getName() != "prim::TupleIndex" || op.getNumOperands() != 2)
+    return;
+  auto tuple = op.getOperand(0).getDefiningOp<TupleOp>();
+  auto constant = op.getOperand(1).getDefiningOp<ConstantOp>();
+  auto index =
+      constant ? dyn_cast<IntegerAttr>(constant.getValue()) : IntegerAttr();
+  if (!tuple || !index)
+    return;
+  int64_t size = tuple.getElements().size();
+  int64_t place = index.getInt() < 0 ? index.getInt() + size : index.getInt();
+  if (place < 0 || place >= size)
+    return;
+  op.getResult(0).replaceAllUsesWith(tuple.getElements()[place]);
+  op.erase();
+}
+
 /// Drops the results of an if that nobody reads, and puts the rest into the
-/// order in which they are read first. `positions` numbers the ops.
-static void orderResults(IfOp op,
+/// order in which they are read first. `positions` numbers the ops. Returns
+/// whether any is dropped: its arms may hold dead ops then.
+static bool orderResults(IfOp op,
                          const DenseMap<Operation *, unsigned> &positions) {
   SmallVector<std::pair<std::pair<unsigned, unsigned>, unsigned>> reads;
   for (OpResult result : op->getResults()) {
@@ -216,8 +235,9 @@ static void orderResults(IfOp op,
   SmallVector<unsigned> order;
   for (auto &[first, index] : reads)
     order.push_back(index);
-  if (order.size() == op->getNumResults() && llvm::is_sorted(order))
-    return;
+  bool drops = order.size() != op->getNumResults();
+  if (!drops && llvm::is_sorted(order))
+    return false;
   OpBuilder builder(op);
   SmallVector<Type> types;
   for (unsigned index : order)
@@ -235,6 +255,7 @@ static void orderResults(IfOp op,
   for (auto [index, result] : llvm::zip(order, ordered->getResults()))
     op->getResult(index).replaceAllUsesWith(result);
   op->erase();
+  return drops;
 }
 
 /// Does what TorchScript's loader does when it compiles the code again.
@@ -243,15 +264,17 @@ static void foldAsLoaded(MethodOp method) {
   method.getBody().walk([](Operation *op) {
     if (auto unpack = dyn_cast<UnpackOp>(op))
       foldUnpack(unpack);
-    auto branch = dyn_cast<IfOp>(op);
-    if (branch && !foldStaticIf(branch))
-      foldNoneResults(branch);
+    else if (auto oper = dyn_cast<OperatorOp>(op))
+      foldTupleIndex(oper);
+    else if (auto branch = dyn_cast<IfOp>(op))
+      if (!foldStaticIf(branch))
+        foldNoneResults(branch);
   });
 }
 
 /// Orders the results of all ifs, outer ones first: an inner one's are read by
-/// the outer one's arms.
-static void orderResults(MethodOp method) {
+/// the outer one's arms. Returns whether any result is dropped.
+static bool orderResults(MethodOp method) {
   DenseMap<Operation *, unsigned> positions;
   SmallVector<IfOp> branches;
   method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
@@ -260,29 +283,32 @@ static void orderResults(MethodOp method) {
     if (auto branch = dyn_cast<IfOp>(op))
       branches.push_back(branch);
   });
+  bool drops = false;
   for (IfOp branch : branches)
-    orderResults(branch, positions);
+    drops |= orderResults(branch, positions);
+  return drops;
 }
 
 void eraseDeadOps(mlir::ModuleOp model) {
   for (auto method : model.getOps<MethodOp>()) {
     foldAsLoaded(method);
     do {
-      // Readers before what they read: one walk backwards is enough.
-      SmallVector<Operation *> ops;
-      method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
-        auto get = dyn_cast<GetOp>(op);
-        if (!get || !isa<ObjectType>(get.getResult().getType()))
-          ops.push_back(op);
-      });
-      for (Operation *op : llvm::reverse(ops))
-        if (isOpTriviallyDead(op))
-          op->erase();
-    } while (eraseUnreadWrites(method));
-    // A read of `a.b` keeps one of `a`.
-    while (eraseIdleMarkers(method)) {
-    }
-    orderResults(method);
+      do {
+        // Readers before what they read: one walk backwards is enough.
+        SmallVector<Operation *> ops;
+        method.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
+          auto get = dyn_cast<GetOp>(op);
+          if (!get || !isa<ObjectType>(get.getResult().getType()))
+            ops.push_back(op);
+        });
+        for (Operation *op : llvm::reverse(ops))
+          if (isOpTriviallyDead(op))
+            op->erase();
+      } while (eraseUnreadWrites(method));
+      // A read of `a.b` keeps one of `a`.
+      while (eraseIdleMarkers(method)) {
+      }
+    } while (orderResults(method));
   }
 }
 

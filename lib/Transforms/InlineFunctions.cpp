@@ -13,8 +13,8 @@
 //
 // No module can be called in a free function, so no out_nop either. The root's
 // own methods are the model's interface: what `forward` calls of them is
-// inlined too, because their signatures must stay. Forked code is run in its
-// place.
+// inlined too, because their signatures must stay; so are other instances' own
+// methods where tail may move out. Forked code is run in its place.
 //
 //===----------------------------------------------------------------------===//
 
@@ -57,10 +57,23 @@ static bool callsMethods(MethodOp method) {
       .wasInterrupted();
 }
 
+/// Whether a method takes or gives tensors.
+static bool passesTensors(MethodOp method) {
+  auto isTensor = [](Type type) {
+    bool found = false;
+    type.walk([&](TensorType) { found = true; });
+    return found;
+  };
+  return llvm::any_of(method.getArgumentTypes(), isTensor) ||
+         llvm::any_of(method.getResultTypes(), isTensor);
+}
+
 /// The calls of functions, made by methods, that an out_nop may have to stand
 /// in: they compute a layer, or both quantised and tail, or more after a value
 /// that crosses, or a value that crosses in an arm. The root's calls of its own
-/// methods likewise, and those that call modules.
+/// methods likewise, and those that call modules. The calls of other instances'
+/// own methods, where there is tail beside them: the tail may move out, and
+/// there such a call would be another one of the instance.
 static llvm::SetVector<Operation *> findCalls(const Trace &trace,
                                               const Regions &regions) {
   ArrayRef<Frame> frames = trace.getFrames();
@@ -68,9 +81,23 @@ static llvm::SetVector<Operation *> findCalls(const Trace &trace,
   std::vector<char> crosses(trace.getEvents().size(), false);
   for (const CrossingValue &crossing : findCrossingValues(trace, regions))
     crosses[crossing.producer] = true;
+  // How many events of the tail come before each event.
+  std::vector<unsigned> numTail = {0};
+  for (unsigned i = 0; i != trace.getEvents().size(); ++i)
+    numTail.push_back(numTail.back() + regions.isTail(i));
   for (const Frame &frame : frames) {
     MethodOp method = frame.method;
     bool isOwnMethod = frame.getCall() && method.isExported();
+    if (frame.getCall() && !isOwnMethod &&
+        frames[frame.parent].getInstance() == frame.getInstance() &&
+        passesTensors(method)) {
+      unsigned caller = frame.parent;
+      while (!isa_and_nonnull<CallOp>(frames[caller].op) && caller != 0)
+        caller = frames[caller].parent;
+      if (numTail[frames[caller].end] != numTail[frames[caller].begin])
+        calls.insert(frame.op);
+      continue;
+    }
     if (!(isa_and_nonnull<CallFunctionOp>(frame.op) || isOwnMethod) ||
         frames[frame.parent].isInFunction)
       continue;

@@ -83,3 +83,31 @@ fqat.method @conv.forward(%x: !fqat.tensor) -> !fqat.tensor attributes {instance
   %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
   fqat.return %0 : !fqat.tensor
 }
+
+// -----
+
+// An instance's own method, beside a tail: what moves out of the instance could
+// not call it.
+
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Cell"
+fqat.module @"$" class "__torch__.Cell" slots ["cell"]
+fqat.module @cell class "__torch__.LSTM" slots []
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  %0:2 = fqat.call @cell.forward(%x) : (!fqat.tensor) -> (!fqat.tensor, !fqat.tensor)
+  fqat.return %0#0, %0#1 : !fqat.tensor, !fqat.tensor
+}
+// CHECK: fqat.method @cell.forward
+fqat.method @cell.forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @cell} {
+  // CHECK-NEXT: fqat.op "aten::conv2d"
+  // CHECK-NEXT: fqat.op "aten::squeeze"
+  // CHECK-NEXT: fqat.op "aten::index_select"
+  // CHECK-NEXT: fqat.return
+  %0 = fqat.op "aten::conv2d"(%x) : (!fqat.tensor) -> !fqat.tensor
+  %1 = fqat.op "aten::squeeze"(%0) aliases [0] : (!fqat.tensor) -> !fqat.tensor
+  %2 = fqat.call @cell.permute(%1) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0, %2 : !fqat.tensor, !fqat.tensor
+}
+fqat.method @cell.permute(%x: !fqat.tensor) -> !fqat.tensor attributes {instance = @cell} {
+  %0 = fqat.op "aten::index_select"(%x) : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %0 : !fqat.tensor
+}

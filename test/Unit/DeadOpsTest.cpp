@@ -131,6 +131,20 @@ TEST_F(DeadOpsTest, ATupleThatIsTakenApartGoes) {
   EXPECT_EQ(end->getOperand(0), method.getArgument(1));
 }
 
+TEST_F(DeadOpsTest, AnElementOfATupleIsHandedOn) {
+  EXPECT_EQ(erase("%x: !fqat.tensor, %y: !fqat.tensor", "!fqat.tensor", R"mlir(
+    %last = fqat.constant -1 : i64
+    %0 = fqat.tuple(%x, %y)
+      : (!fqat.tensor, !fqat.tensor) -> !fqat.tuple<tensor, tensor>
+    %1 = fqat.op "prim::TupleIndex"(%0, %last)
+      : (!fqat.tuple<tensor, tensor>, !fqat.int) -> !fqat.tensor
+    fqat.return %1 : !fqat.tensor
+  )mlir"),
+            "return");
+  Operation *end = method.getBody().front().getTerminator();
+  EXPECT_EQ(end->getOperand(0), method.getArgument(1));
+}
+
 TEST_F(DeadOpsTest, AListThatIsOnlyWrittenGoes) {
   EXPECT_EQ(erase("%x: !fqat.tensor", "!fqat.tensor", R"mlir(
     %0 = fqat.list(%x) : (!fqat.tensor) -> !fqat.list<tensor>
@@ -139,6 +153,20 @@ TEST_F(DeadOpsTest, AListThatIsOnlyWrittenGoes) {
     fqat.return %x : !fqat.tensor
   )mlir"),
             "return");
+}
+
+TEST_F(DeadOpsTest, WhatOnlyAnUnreadResultNeedsGoes) {
+  EXPECT_EQ(erase("%c: !fqat.bool, %x: !fqat.tensor", "!fqat.tensor", R"mlir(
+    %0:2 = fqat.if %c -> !fqat.tensor, !fqat.tensor {
+      %1 = fqat.op "aten::relu"(%x) : (!fqat.tensor) -> !fqat.tensor
+      fqat.yield %x, %1 : !fqat.tensor, !fqat.tensor
+    } else {
+      %1 = fqat.op "aten::tanh"(%x) : (!fqat.tensor) -> !fqat.tensor
+      fqat.yield %1, %x : !fqat.tensor, !fqat.tensor
+    }
+    fqat.return %0#0 : !fqat.tensor
+  )mlir"),
+            "if[yield][aten::tanh yield] return");
 }
 
 TEST_F(DeadOpsTest, ResultsOfAnIfStandInTheOrderOfTheirReaders) {

@@ -539,3 +539,20 @@ def test_other_method_of_the_root_keeps_what_it_calls(tool):
     path = script(tool, CalledByTwoMethods())
     fixed = torch.jit.load(str(fix_and_check(tool, path)))
     assert torch.equal(fixed.score(X), torch.jit.load(str(path)).score(X))
+
+
+class Lstm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.rnn = nn.LSTM(4, 5, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, x):
+        states, _ = self.rnn(self.conv(x).flatten(2).transpose(1, 2))
+        return self.head(states).sigmoid()
+
+
+def test_own_methods_beside_a_tail_are_inlined(tool):
+    """The unused hidden state was moved out of the LSTM, with a call of the LSTM's own method."""
+    fix_and_check(tool, script(tool, Lstm()))
