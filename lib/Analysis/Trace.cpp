@@ -133,6 +133,13 @@ unsigned Trace::getFrameOf(unsigned frame, Value value) const {
   return frame;
 }
 
+unsigned Trace::getCaller(unsigned frame) const {
+  unsigned caller = frames[frame].parent;
+  while (caller != 0 && !frames[caller].getCall())
+    caller = frames[caller].parent;
+  return caller;
+}
+
 const AbstractValue &Trace::getValue(unsigned frame, Value value) const {
   static const AbstractValue nothing;
   auto it = values.find({getFrameOf(frame, value), value});

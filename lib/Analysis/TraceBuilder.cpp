@@ -10,6 +10,7 @@
 #include "fqat/Analysis/Trace.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Model.h"
+#include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
@@ -22,67 +23,9 @@ using namespace mlir;
 
 namespace fqat {
 
-bool readsMetadataOnly(OperatorOp op) {
-  static const llvm::StringSet<> names = {
-      "aten::size",         "aten::dim",
-      "aten::len",          "prim::device",
-      "prim::dtype",        "prim::layout",
-      "aten::numel",        "aten::stride",
-      "prim::is_cuda",      "prim::is_nested",
-      "prim::is_quantized", "prim::requires_grad",
-      "aten::is_complex",   "aten::is_floating_point",
-      "aten::__is__",       "aten::__isnot__"};
-  return names.contains(op.getName());
-}
-
-/// Operators whose results share no element with each other.
-static bool splitsTensor(StringRef name) {
-  static const llvm::StringSet<> names = {
-      "aten::chunk",        "aten::split",        "aten::split_with_sizes",
-      "aten::unbind",       "aten::tensor_split", "aten::unsafe_chunk",
-      "aten::unsafe_split", "aten::hsplit",       "aten::vsplit",
-      "aten::dsplit"};
-  return names.contains(name);
-}
-
-bool handsOn(StringRef name) {
-  return name == "prim::unchecked_cast" || name == "aten::_unwrap_optional" ||
-         name == "aten::wait";
-}
-
-bool readsContainer(OperatorOp op) {
-  static const llvm::StringSet<> names = {
-      "aten::__getitem__", "aten::get",  "aten::pop",   "aten::list",
-      "aten::copy",        "aten::add",  "aten::slice", "aten::values",
-      "aten::items",       "aten::add_", "aten::append"};
-  return names.contains(op.getName());
-}
-
-static bool holdsTensor(Type type) {
-  if (isa<TensorType>(type))
-    return true;
-  if (auto list = dyn_cast<ListType>(type))
-    return holdsTensor(list.getElementType());
-  if (auto optional = dyn_cast<OptionalType>(type))
-    return holdsTensor(optional.getElementType());
-  if (auto dict = dyn_cast<DictType>(type))
-    return holdsTensor(dict.getValueType());
-  if (auto tuple = dyn_cast<TupleType>(type))
-    return llvm::any_of(tuple.getElementTypes(), holdsTensor);
-  return false;
-}
-
 /// Whether a value of this type can be None.
 static bool mayBeNone(Type type) {
   return isa<OptionalType, NoneType, AnyValueType, ObjectType>(type);
-}
-
-/// Whether an arm ends by raising: nothing of it is seen afterwards.
-static bool raises(Block &body) {
-  return llvm::any_of(body, [](Operation &op) {
-    auto oper = dyn_cast<OperatorOp>(op);
-    return oper && oper.getName() == "prim::RaiseException";
-  });
 }
 
 static bool isScalar(Attribute value) {
@@ -261,15 +204,7 @@ TraceBuilder::TraceBuilder(mlir::ModuleOp model, SymbolTable &symbols,
         continue;
       changesLists = true;
       // A list that the code has made itself is no attribute's.
-      Value held = oper.getOperand(index);
-      for (auto maker = held.getDefiningOp<OperatorOp>(); maker;
-           maker = held.getDefiningOp<OperatorOp>()) {
-        int64_t aliased =
-            maker.getAliasedOperand(cast<OpResult>(held).getResultNumber());
-        if (aliased < 0)
-          break;
-        held = maker.getOperand(aliased);
-      }
+      Value held = getAliasBase(oper.getOperand(index));
       if (!isa_and_nonnull<ListOp, DictOp>(held.getDefiningOp()))
         changedTypes.insert(type);
     }
@@ -376,13 +311,10 @@ AbstractValue TraceBuilder::getElement(const AbstractValue &value,
   AbstractValue result;
   if (value.aggregate) {
     const Aggregate &aggregate = *value.aggregate;
-    size_t size = aggregate.elements.size();
-    if (aggregate.isExact && aggregate.keys.empty() && index) {
-      int64_t i =
-          index.getInt() < 0 ? index.getInt() + int64_t(size) : index.getInt();
-      if (i >= 0 && size_t(i) < size)
-        return aggregate.elements[i];
-    }
+    if (aggregate.isExact && aggregate.keys.empty())
+      if (std::optional<size_t> place =
+              getPlace(key, aggregate.elements.size()))
+        return aggregate.elements[*place];
     if (aggregate.isExact && key)
       for (auto [known, element] :
            llvm::zip(aggregate.keys, aggregate.elements))
@@ -924,11 +856,8 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
         aggregate->elements.emplace_back();
         place = &aggregate->elements.back();
       }
-    } else if (auto index = dyn_cast<IntegerAttr>(getKey(1))) {
-      int64_t size = aggregate->elements.size();
-      int64_t i = index.getInt() < 0 ? index.getInt() + size : index.getInt();
-      if (i >= 0 && i < size)
-        place = &aggregate->elements[i];
+    } else if (auto index = getPlace(getKey(1), aggregate->elements.size())) {
+      place = &aggregate->elements[*index];
     }
     if (place) {
       *place = get(last);
@@ -938,12 +867,10 @@ bool TraceBuilder::visitContainer(OperatorOp op) {
     }
   } else if (name == "pop" && list && known &&
              (op.getNumOperands() == 1 || getKey(1))) {
-    int64_t size = aggregate->elements.size();
-    auto index = dyn_cast_or_null<IntegerAttr>(getKey(1));
-    int64_t i = index ? index.getInt() : -1;
-    i += i < 0 ? size : 0;
-    if (i >= 0 && i < size)
-      aggregate->elements.erase(aggregate->elements.begin() + i);
+    Attribute end = Builder(op.getContext()).getI64IntegerAttr(-1);
+    Attribute index = op.getNumOperands() == 1 ? end : getKey(1);
+    if (auto place = getPlace(index, aggregate->elements.size()))
+      aggregate->elements.erase(aggregate->elements.begin() + *place);
   } else if (name == "reverse" && known) {
     std::reverse(aggregate->elements.begin(), aggregate->elements.end());
   } else if (name == "clear" && known) {
@@ -1027,30 +954,11 @@ bool TraceBuilder::visitConstant(OperatorOp op) {
 /// Whether an operator that draws random numbers or writes statistics in
 /// training is known to run in evaluation.
 bool TraceBuilder::isSwitchedOff(OperatorOp op) {
-  unsigned flag =
-      llvm::StringSwitch<unsigned>(op.getName())
-          .Cases({"aten::dropout", "aten::dropout_", "aten::feature_dropout",
-                  "aten::feature_dropout_", "aten::alpha_dropout",
-                  "aten::alpha_dropout_", "aten::feature_alpha_dropout",
-                  "aten::native_dropout"},
-                 2)
-          .Cases({"aten::batch_norm", "aten::instance_norm",
-                  "aten::_batch_norm_impl_index", "aten::native_batch_norm",
-                  "aten::cudnn_batch_norm", "aten::miopen_batch_norm"},
-                 5)
-          .Default(~0u);
-  if (flag >= op.getNumOperands())
+  std::optional<unsigned> flag = getTrainingOperand(op);
+  if (!flag)
     return false;
-  auto training = dyn_cast_or_null<BoolAttr>(getConstant(op.getOperand(flag)));
+  auto training = dyn_cast_or_null<BoolAttr>(getConstant(op.getOperand(*flag)));
   return training && !training.getValue();
-}
-
-/// Whether a method of an object is one of torch.no_grad and its like: they
-/// change nothing that is computed.
-static bool isGradMode(OperatorOp op) {
-  auto type = dyn_cast<ObjectType>(op.getOperand(0).getType());
-  return type &&
-         type.getSpelling().starts_with("__torch__.torch.autograd.grad_mode.");
 }
 
 LogicalResult TraceBuilder::visitOperator(OperatorOp op) {
@@ -1084,7 +992,7 @@ LogicalResult TraceBuilder::visitOperator(OperatorOp op) {
     return success();
   }
 
-  bool metadataOnly = readsMetadataOnly(op);
+  bool metadataOnly = readsMetadataOnly(name);
   bool makesTensor = llvm::any_of(op.getResultTypes(), holdsTensor);
   ArrayRef<int64_t> writes;
   if (op.hasWrites() && !isSwitchedOff(op))

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Executor.h"
+#include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
@@ -17,13 +18,6 @@ namespace fqat {
 
 // Loops of more rounds are compared as loops, body against body.
 static constexpr int64_t maxRounds = 64;
-
-static bool raises(Block &block) {
-  return llvm::any_of(block, [](Operation &op) {
-    auto oper = dyn_cast<OperatorOp>(op);
-    return oper && oper.getName() == "prim::RaiseException";
-  });
-}
 
 DenseMap<unsigned, LocationState> Executor::rollBack(size_t mark,
                                                      unsigned numBefore) {

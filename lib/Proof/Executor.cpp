@@ -9,6 +9,7 @@
 #include "Executor.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Model.h"
+#include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
@@ -25,15 +26,9 @@ static bool mayRepeat(StringRef name) {
 }
 
 bool mayHoldTensors(Type type) {
-  if (auto list = dyn_cast<ListType>(type))
-    return mayHoldTensors(list.getElementType());
-  if (auto optional = dyn_cast<OptionalType>(type))
-    return mayHoldTensors(optional.getElementType());
-  if (auto dict = dyn_cast<DictType>(type))
-    return mayHoldTensors(dict.getValueType());
-  if (auto tuple = dyn_cast<TupleType>(type))
-    return llvm::any_of(tuple.getElementTypes(), mayHoldTensors);
-  return isa<TensorType, ObjectType, AnyValueType>(type);
+  return holdsType(type, [](Type part) {
+    return isa<TensorType, ObjectType, AnyValueType>(part);
+  });
 }
 
 //===----------------------------------------------------------------------===//

@@ -6,13 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "fqat/Support/Operators.h"
 #include "Executor.h"
 #include "fqat/Analysis/Folding.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
-#include "llvm/ADT/StringSwitch.h"
 
 #include <algorithm>
 
@@ -31,14 +31,6 @@ static bool isView(StringRef name) {
       "aten::swapdims",   "aten::numpy_T",   "aten::unflatten",
       "aten::as_strided", "aten::unfold",    "aten::view_as_real",
       "aten::real",       "aten::imag",      "prim::data"};
-  return names.contains(name);
-}
-
-/// Operators that make a list of views of their first operand.
-static bool splits(StringRef name) {
-  static const llvm::StringSet<> names = {
-      "aten::chunk",  "aten::split",  "aten::split_with_sizes", "aten::unbind",
-      "aten::hsplit", "aten::vsplit", "aten::tensor_split",     "aten::dsplit"};
   return names.contains(name);
 }
 
@@ -79,31 +71,12 @@ static bool changesShape(StringRef name) {
 }
 
 bool Executor::isSwitchedOff(OperatorOp op, Environment &values) {
-  unsigned flag =
-      llvm::StringSwitch<unsigned>(op.getName())
-          .Cases({"aten::dropout", "aten::dropout_", "aten::feature_dropout",
-                  "aten::feature_dropout_", "aten::alpha_dropout",
-                  "aten::alpha_dropout_", "aten::feature_alpha_dropout",
-                  "aten::native_dropout"},
-                 2)
-          .Cases({"aten::batch_norm", "aten::instance_norm",
-                  "aten::_batch_norm_impl_index", "aten::native_batch_norm",
-                  "aten::cudnn_batch_norm", "aten::miopen_batch_norm"},
-                 5)
-          .Default(~0u);
-  if (flag >= op.getNumOperands())
+  std::optional<unsigned> flag = getTrainingOperand(op);
+  if (!flag)
     return false;
-  auto training = getConstant(values[op.getOperand(flag)]);
+  auto training = getConstant(values[op.getOperand(*flag)]);
   auto isOn = training ? dyn_cast<BoolAttr>(*training) : BoolAttr();
   return isOn && !isOn.getValue();
-}
-
-/// Whether an op only switches gradients on or off: no number depends on it.
-static bool isGradMode(OperatorOp op) {
-  if (op.getName() != "prim::CallMethod" || op.getNumOperands() == 0)
-    return false;
-  auto type = dyn_cast<ObjectType>(op.getOperand(0).getType());
-  return type && type.getSpelling().contains("torch.autograd.grad_mode");
 }
 
 bool Executor::foldOp(OperatorOp op, Environment &values) {
@@ -149,19 +122,6 @@ bool Executor::foldOp(OperatorOp op, Environment &values) {
     return false;
   values[op.getResult(0)] = makeConstant(result);
   return true;
-}
-
-/// The place that an index means in a list of known length.
-static std::optional<size_t> getPlace(Attribute index, size_t size) {
-  auto number = dyn_cast_or_null<IntegerAttr>(index);
-  if (!number || isa<BoolAttr>(index))
-    return std::nullopt;
-  int64_t place = number.getInt();
-  if (place < 0)
-    place += size;
-  if (place < 0 || place >= static_cast<int64_t>(size))
-    return std::nullopt;
-  return place;
 }
 
 bool Executor::runContainerOp(OperatorOp op, Environment &values) {
@@ -409,9 +369,7 @@ LogicalResult Executor::runEffect(OperatorOp op, ArrayRef<Term> operands,
 
 LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
   StringRef name = op.getName();
-  if (op->getNumResults() == 1 &&
-      (name == "prim::unchecked_cast" || name == "aten::_unwrap_optional" ||
-       name == "aten::wait")) {
+  if (op->getNumResults() == 1 && handsOn(name)) {
     values[op.getResult(0)] = values[op.getOperand(0)];
     return success();
   }
@@ -530,7 +488,7 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
       continue;
     }
     if (source.kind == SymbolicValue::Tensor && aliased == 0 &&
-        isa<ListType>(type) && splits(name)) {
+        isa<ListType>(type) && splitsTensor(name)) {
       SmallVector<Term> parts(operands);
       parts[0] = source.term;
       SymbolicValue split = source;

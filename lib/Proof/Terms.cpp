@@ -7,9 +7,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "Terms.h"
+#include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
-#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -17,14 +17,9 @@ using namespace mlir;
 namespace fqat {
 
 bool readsSizesOnly(StringRef name) {
-  static const llvm::StringSet<> names = {
-      "aten::size",         "aten::dim",        "aten::len",
-      "prim::device",       "prim::dtype",      "prim::layout",
-      "aten::numel",        "prim::is_cuda",    "prim::is_nested",
-      "prim::is_quantized", "aten::is_complex", "aten::is_floating_point",
-      "aten::sym_size",     "prim::shape",      "aten::__is__",
-      "aten::__isnot__"};
-  return names.contains(name);
+  // A write may change the strides and whether a gradient is required.
+  return readsMetadataOnly(name) && name != "aten::stride" &&
+         name != "prim::requires_grad";
 }
 
 Term TermTable::get(StringAttr name, Attribute detail,

@@ -9,6 +9,7 @@
 #include "fqat/Support/DeadOps.h"
 #include "fqat/IR/FQATOps.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -59,20 +60,11 @@ static bool eraseIdleMarkers(MethodOp method) {
 /// The op that made the memory which an op writes, if that is in the same body;
 /// else null.
 static Operation *getMaker(OperatorOp write) {
-  Value value = write.getOperand(write.getWritesAttr().asArrayRef().front());
-  while (Operation *definition = value.getDefiningOp()) {
-    if (isa<ListOp, DictOp>(definition))
-      return definition->getBlock() == write->getBlock() ? definition : nullptr;
-    auto op = dyn_cast<OperatorOp>(definition);
-    if (!op)
-      break;
-    int64_t aliased =
-        op.getAliasedOperand(cast<OpResult>(value).getResultNumber());
-    if (aliased < 0)
-      return op->getBlock() == write->getBlock() ? definition : nullptr;
-    value = op.getOperand(aliased);
-  }
-  return nullptr;
+  Value written = write.getOperand(write.getWritesAttr().asArrayRef().front());
+  Operation *maker = getAliasBase(written).getDefiningOp();
+  bool isHere = isa_and_nonnull<ListOp, DictOp, OperatorOp>(maker) &&
+                maker->getBlock() == write->getBlock();
+  return isHere ? maker : nullptr;
 }
 
 /// Erases a tensor, a list or a dict that ops write, but nobody reads in the
@@ -204,15 +196,13 @@ static void foldTupleIndex(OperatorOp op) {
     return;
   auto tuple = op.getOperand(0).getDefiningOp<TupleOp>();
   auto constant = op.getOperand(1).getDefiningOp<ConstantOp>();
-  auto index =
-      constant ? dyn_cast<IntegerAttr>(constant.getValue()) : IntegerAttr();
-  if (!tuple || !index)
+  if (!tuple || !constant)
     return;
-  int64_t size = tuple.getElements().size();
-  int64_t place = index.getInt() < 0 ? index.getInt() + size : index.getInt();
-  if (place < 0 || place >= size)
+  std::optional<size_t> place =
+      getPlace(constant.getValue(), tuple.getElements().size());
+  if (!place)
     return;
-  op.getResult(0).replaceAllUsesWith(tuple.getElements()[place]);
+  op.getResult(0).replaceAllUsesWith(tuple.getElements()[*place]);
   op.erase();
 }
 

@@ -76,10 +76,7 @@ static bool isCalledThroughShared(const Trace &trace,
   DenseSet<unsigned> parents;
   DenseSet<StringAttr> callers;
   for (unsigned site : sites) {
-    // Bodies within the caller's method are the caller's.
-    unsigned caller = frames[site].parent;
-    while (caller != 0 && !frames[caller].getCall())
-      caller = frames[caller].parent;
+    unsigned caller = trace.getCaller(site);
     parents.insert(caller);
     callers.insert(frames[caller].getInstance());
   }

@@ -51,7 +51,10 @@ struct CloneSharedModules
   void runOnOperation() final;
 
 private:
-  LogicalResult runRound(Hierarchy &hierarchy, bool &changed);
+  /// With `followsDeadArms`, arms count that do not run as the attributes
+  /// stand.
+  LogicalResult runRound(Hierarchy &hierarchy, bool followsDeadArms,
+                         bool &changed);
   LogicalResult checkState(const Trace &trace, StringAttr instance,
                            ArrayRef<unsigned> sites);
   bool splitOwnMethods(Hierarchy &hierarchy, const Trace &trace);
@@ -63,8 +66,6 @@ private:
 
   /// The methods that something called at the start, and the copies.
   DenseSet<StringAttr> madeForCalls;
-  /// Whether arms count that do not run as the attributes stand.
-  bool countsDeadArms = false;
 };
 
 /// Finds the idle twins that callers own.
@@ -262,10 +263,11 @@ LogicalResult CloneSharedModules::checkNothingShared(const Trace &trace) {
 }
 
 LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
+                                           bool followsDeadArms,
                                            bool &changed) {
   SymbolTable &symbols = hierarchy.getSymbols();
   FailureOr<Trace> trace = Trace::compute(hierarchy.getModel(), symbols,
-                                          AnchorSet(), countsDeadArms);
+                                          AnchorSet(), followsDeadArms);
   if (failed(trace))
     return failure();
   if (splitOwnMethods(hierarchy, *trace)) {
@@ -468,7 +470,6 @@ void CloneSharedModules::runOnOperation() {
   }
   Hierarchy hierarchy(getOperation());
   madeForCalls.clear();
-  countsDeadArms = false;
   getOperation().walk([&](CallOp call) {
     madeForCalls.insert(call.getCalleeAttr().getAttr());
   });
@@ -479,7 +480,7 @@ void CloneSharedModules::runOnOperation() {
   warnIfFrozen(*before);
   bool changed = true, changedAny = false;
   while (changed) {
-    if (failed(runRound(hierarchy, changed)))
+    if (failed(runRound(hierarchy, /*followsDeadArms=*/false, changed)))
       return signalPassFailure();
     changedAny |= changed;
   }
@@ -488,8 +489,9 @@ void CloneSharedModules::runOnOperation() {
     // apart there is no error.
     ScopedDiagnosticHandler silence(&getContext(),
                                     [](Diagnostic &) { return success(); });
-    countsDeadArms = changed = true;
-    while (changed && succeeded(runRound(hierarchy, changed)))
+    changed = true;
+    while (changed &&
+           succeeded(runRound(hierarchy, /*followsDeadArms=*/true, changed)))
       changedAny |= changed;
   }
   if (!changedAny)

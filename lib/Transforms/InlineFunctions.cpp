@@ -22,6 +22,7 @@
 #include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
+#include "fqat/Support/Operators.h"
 #include "fqat/Transforms/ChangeCounts.h"
 #include "fqat/Transforms/Passes.h"
 
@@ -59,13 +60,8 @@ static bool callsMethods(MethodOp method) {
 
 /// Whether a method takes or gives tensors.
 static bool passesTensors(MethodOp method) {
-  auto isTensor = [](Type type) {
-    bool found = false;
-    type.walk([&](TensorType) { found = true; });
-    return found;
-  };
-  return llvm::any_of(method.getArgumentTypes(), isTensor) ||
-         llvm::any_of(method.getResultTypes(), isTensor);
+  return llvm::any_of(method.getArgumentTypes(), holdsTensor) ||
+         llvm::any_of(method.getResultTypes(), holdsTensor);
 }
 
 /// The calls of functions, made by methods, that an out_nop may have to stand
@@ -85,16 +81,14 @@ static llvm::SetVector<Operation *> findCalls(const Trace &trace,
   std::vector<unsigned> numTail = {0};
   for (unsigned i = 0; i != trace.getEvents().size(); ++i)
     numTail.push_back(numTail.back() + regions.isTail(i));
-  for (const Frame &frame : frames) {
+  for (auto [i, frame] : llvm::enumerate(frames)) {
     MethodOp method = frame.method;
     bool isOwnMethod = frame.getCall() && method.isExported();
     if (frame.getCall() && !isOwnMethod &&
         frames[frame.parent].getInstance() == frame.getInstance() &&
         passesTensors(method)) {
-      unsigned caller = frame.parent;
-      while (!isa_and_nonnull<CallOp>(frames[caller].op) && caller != 0)
-        caller = frames[caller].parent;
-      if (numTail[frames[caller].end] != numTail[frames[caller].begin])
+      const Frame &caller = frames[trace.getCaller(i)];
+      if (numTail[caller.end] != numTail[caller.begin])
         calls.insert(frame.op);
       continue;
     }
@@ -103,14 +97,14 @@ static llvm::SetVector<Operation *> findCalls(const Trace &trace,
       continue;
     bool hasAnchor = false, hasTail = false, hasQuantised = false;
     bool hasCrossing = false, isBehindCrossing = false;
-    for (unsigned i = frame.begin; i != frame.end; ++i) {
-      const Event &event = trace.getEvents()[i];
+    for (unsigned e = frame.begin; e != frame.end; ++e) {
+      const Event &event = trace.getEvents()[e];
       hasAnchor |= event.kind == Event::Anchor;
-      hasTail |= regions.isTail(i);
-      hasQuantised |= regions.isQuantised(i);
+      hasTail |= regions.isTail(e);
+      hasQuantised |= regions.isQuantised(e);
       isBehindCrossing |= hasCrossing && event.isTensorEvent();
-      hasCrossing |= crosses[i];
-      isBehindCrossing |= crosses[i] && isUncertainIn(trace, i, frame);
+      hasCrossing |= crosses[e];
+      isBehindCrossing |= crosses[e] && isUncertainIn(trace, e, frame);
     }
     if ((isOwnMethod && callsMethods(method)) || hasAnchor ||
         (hasTail && hasQuantised) || isBehindCrossing)

@@ -17,6 +17,7 @@
 #include "ListReads.h"
 
 #include "fqat/IR/FQATOps.h"
+#include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
 
@@ -54,14 +55,7 @@ std::optional<size_t> Elements::find(Value key) const {
       return std::nullopt;
     return it - keys.begin();
   }
-  auto index = dyn_cast<IntegerAttr>(constant);
-  if (!index)
-    return std::nullopt;
-  int64_t size = values.size();
-  int64_t i = index.getInt() < 0 ? index.getInt() + size : index.getInt();
-  if (i < 0 || i >= size)
-    return std::nullopt;
-  return i;
+  return getPlace(constant, values.size());
 }
 
 bool Elements::follow(OperatorOp op) {

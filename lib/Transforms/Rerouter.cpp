@@ -9,6 +9,7 @@
 #include "Rerouter.h"
 
 #include "fqat/Support/Model.h"
+#include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
 
@@ -43,7 +44,7 @@ bool isBeforeInText(Operation *a, Operation *b) {
 /// has the same.
 static bool isMetadataUse(OpOperand &use) {
   auto op = dyn_cast<OperatorOp>(use.getOwner());
-  return op && readsMetadataOnly(op);
+  return op && readsMetadataOnly(op.getName());
 }
 
 static bool isContainer(Value value) {

@@ -11,6 +11,7 @@
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Model.h"
+#include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -431,18 +432,6 @@ static Places readOtherSlot(mlir::ModuleOp model) {
   return places;
 }
 
-/// What a value is a view of, or one tensor with.
-static Value getBase(Value value) {
-  while (auto op = value.getDefiningOp<OperatorOp>()) {
-    int64_t aliased =
-        op.getAliasedOperand(cast<OpResult>(value).getResultNumber());
-    if (aliased < 0)
-      break;
-    value = op.getOperand(aliased);
-  }
-  return value;
-}
-
 /// A write and a read (an operator or a call) of the same memory, the one moved
 /// behind the other, where nothing between them needs the first.
 static Places reorderWithWrite(mlir::ModuleOp model, bool readFirst) {
@@ -453,7 +442,7 @@ static Places reorderWithWrite(mlir::ModuleOp model, bool readFirst) {
     Value written = write.getOperand(write.getWritesAttr().asArrayRef()[0]);
     if (!isTensor(written))
       continue;
-    Value base = getBase(written);
+    Value base = getAliasBase(written);
     for (Operation &read : *write->getBlock()) {
       auto oper = dyn_cast<OperatorOp>(read);
       bool isRead =
@@ -463,7 +452,7 @@ static Places reorderWithWrite(mlir::ModuleOp model, bool readFirst) {
       if (!isRead || read.use_empty() ||
           read.isBeforeInBlock(write) != readFirst ||
           llvm::none_of(read.getOperands(), [&](Value operand) {
-            return isTensor(operand) && getBase(operand) == base;
+            return isTensor(operand) && getAliasBase(operand) == base;
           }))
         continue;
       Operation *first = readFirst ? &read : write.getOperation();

@@ -28,16 +28,6 @@
 
 namespace fqat {
 
-/// Whether an operator reads a tensor's size or kind, not its elements.
-bool readsMetadataOnly(OperatorOp op);
-
-/// Whether an operator hands its first operand on as it is, under another type
-/// at most.
-bool handsOn(llvm::StringRef name);
-
-/// Whether an operator takes a list or dict and hands on some of its elements.
-bool readsContainer(OperatorOp op);
-
 /// Which ops are anchors.
 class AnchorSet {
 public:
@@ -226,6 +216,9 @@ public:
   const AbstractValue &getValue(unsigned frame, mlir::Value value) const;
   /// The read of a leaf as it stands right after event `at`.
   Read readAfter(const Leaf &leaf, unsigned at) const;
+  /// The frame of the method that a frame's call stands in: bodies within a
+  /// method are the method's.
+  unsigned getCaller(unsigned frame) const;
   /// The frames that run a body, in order.
   llvm::ArrayRef<unsigned> getFramesOf(mlir::Block *body) const;
   /// The frames that an op of a frame's body opens, in order: the callee's, the

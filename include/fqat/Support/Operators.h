@@ -1,0 +1,65 @@
+//===- Operators.h - What is known of TorchScript's operators -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What an `fqat.op` does not say of itself.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_SUPPORT_OPERATORS_H
+#define FQAT_SUPPORT_OPERATORS_H
+
+#include "fqat/IR/FQATOps.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <optional>
+
+namespace fqat {
+
+/// Whether a type, or one that a list, tuple, dict or optional of it holds, is
+/// wanted.
+bool holdsType(mlir::Type type, llvm::function_ref<bool(mlir::Type)> isWanted);
+
+/// Whether a value of this type may hold a tensor; what is in an object or an
+/// Any is not known and does not count.
+bool holdsTensor(mlir::Type type);
+
+/// Whether an operator reads a tensor's size or kind, not its elements.
+bool readsMetadataOnly(llvm::StringRef name);
+
+/// Whether an operator makes a list of views that share no element with each
+/// other.
+bool splitsTensor(llvm::StringRef name);
+
+/// Whether an operator hands its first operand on as it is, under another type
+/// at most.
+bool handsOn(llvm::StringRef name);
+
+/// Whether an operator takes a list or dict and hands on some of its elements.
+bool readsContainer(OperatorOp op);
+
+/// The operand that says whether an operator runs in training, where it draws
+/// random numbers or writes statistics; nothing if it has none.
+std::optional<unsigned> getTrainingOperand(OperatorOp op);
+
+/// Whether a call of an object's method is one of torch.no_grad and its like:
+/// they change nothing that is computed.
+bool isGradMode(OperatorOp op);
+
+/// Whether an arm ends by raising: nothing of it is seen afterwards.
+bool raises(mlir::Block &arm);
+
+/// What a value is a view of, or one object with.
+mlir::Value getAliasBase(mlir::Value value);
+
+/// The place that an index means in a list of known length; nothing if it is
+/// not known or not in the list.
+std::optional<size_t> getPlace(mlir::Attribute index, size_t size);
+
+} // namespace fqat
+
+#endif // FQAT_SUPPORT_OPERATORS_H
