@@ -215,12 +215,9 @@ void Hierarchy::shareTensor(Operation *original, Operation *copy) {
   auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(original));
   if (!tensor || tensor.getIdentity() != 0)
     return;
-  tensor = TensorAttr::get(tensor.getContext(), tensor.getStorage(),
-                           tensor.getDtype(), tensor.getSizes(),
-                           tensor.getStrides(), tensor.getOffset(),
-                           tensor.getRequiresGrad(), ++lastIdentity);
-  setValue(original, tensor);
-  setValue(copy, tensor);
+  Attribute shared = withIdentity(tensor, ++lastIdentity);
+  setValue(original, shared);
+  setValue(copy, shared);
 }
 
 Attribute Hierarchy::copyValue(Attribute value,
@@ -258,6 +255,13 @@ Attribute Hierarchy::copyValue(Attribute value,
   };
   using Replacement = std::pair<Attribute, WalkResult>;
   AttrTypeReplacer replacer;
+  // The last of those that fit is asked first.
+  replacer.addReplacement([&](Attribute part) -> std::optional<Attribute> {
+    int64_t identity = getIdentity(part);
+    return identity == 0 ? std::nullopt
+                         : std::optional<Attribute>(
+                               withIdentity(part, copyIdentity(identity)));
+  });
   replacer.addReplacement([&](FlatSymbolRefAttr symbol) -> Attribute {
     return copyStorage(symbol);
   });
@@ -267,22 +271,6 @@ Attribute Hierarchy::copyValue(Attribute value,
                 tensor.getSizes(), tensor.getStrides(), tensor.getOffset(),
                 tensor.getRequiresGrad(), copyIdentity(tensor.getIdentity())),
             WalkResult::skip()};
-  });
-  replacer.addReplacement([&](ListAttr list) -> Attribute {
-    return ListAttr::get(context, list.getElements(), list.getTypeTag(),
-                         copyIdentity(list.getIdentity()));
-  });
-  replacer.addReplacement([&](DictAttr dict) -> Attribute {
-    return DictAttr::get(context, dict.getItems(), dict.getTypeTag(),
-                         copyIdentity(dict.getIdentity()));
-  });
-  replacer.addReplacement([&](ObjectAttr object) -> Attribute {
-    return ObjectAttr::get(context, object.getClassName(), object.getState(),
-                           copyIdentity(object.getIdentity()));
-  });
-  replacer.addReplacement([&](BuildAttr build) -> Attribute {
-    return BuildAttr::get(context, build.getFunction(), build.getArguments(),
-                          copyIdentity(build.getIdentity()));
   });
   return replacer.replace(value);
 }

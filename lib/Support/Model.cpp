@@ -71,6 +71,45 @@ int64_t getIdentity(Attribute value) {
       .Default([](Attribute) { return 0; });
 }
 
+Attribute withIdentity(Attribute value, int64_t identity) {
+  MLIRContext *context = value.getContext();
+  return llvm::TypeSwitch<Attribute, Attribute>(value)
+      .Case([&](TensorAttr tensor) {
+        return TensorAttr::get(context, tensor.getStorage(), tensor.getDtype(),
+                               tensor.getSizes(), tensor.getStrides(),
+                               tensor.getOffset(), tensor.getRequiresGrad(),
+                               identity);
+      })
+      .Case([&](ListAttr list) {
+        return ListAttr::get(context, list.getElements(), list.getTypeTag(),
+                             identity);
+      })
+      .Case([&](DictAttr dict) {
+        return DictAttr::get(context, dict.getItems(), dict.getTypeTag(),
+                             identity);
+      })
+      .Case([&](ObjectAttr object) {
+        return ObjectAttr::get(context, object.getClassName(),
+                               object.getState(), identity);
+      })
+      .Case([&](BuildAttr build) {
+        return BuildAttr::get(context, build.getFunction(),
+                              build.getArguments(), identity);
+      })
+      .Default(value);
+}
+
+std::optional<ArrayRef<char>> getBytes(ElementsAttr attr) {
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(attr)) {
+    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
+    return blob ? std::optional<ArrayRef<char>>(blob->getData()) : std::nullopt;
+  }
+  auto dense = dyn_cast<DenseElementsAttr>(attr);
+  if (!dense || (dense.isSplat() && dense.getNumElements() != 1))
+    return std::nullopt;
+  return dense.getRawData();
+}
+
 ArrayAttr getListElements(Attribute value) {
   if (auto list = dyn_cast_or_null<ListAttr>(value))
     return list.getElements();

@@ -43,6 +43,13 @@ mlir::Attribute getSlotValue(mlir::Operation *slot);
 /// The number of an object that several places hold, or 0.
 int64_t getIdentity(mlir::Attribute value);
 
+/// The same value with another number; a value that can have none stays.
+mlir::Attribute withIdentity(mlir::Attribute value, int64_t identity);
+
+/// The bytes that an attribute holds or names; nothing if they are missing, or
+/// in the short form for equal bytes.
+std::optional<llvm::ArrayRef<char>> getBytes(mlir::ElementsAttr attr);
+
 /// The elements of a list, in either of the forms that a file has for it; null
 /// if the value is no list.
 mlir::ArrayAttr getListElements(mlir::Attribute value);
