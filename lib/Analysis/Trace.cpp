@@ -12,7 +12,6 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Error.h"
-#include "llvm/Support/GlobPattern.h"
 
 #include <algorithm>
 
@@ -40,10 +39,10 @@ llvm::Expected<AnchorSet> AnchorSet::create(ArrayRef<std::string> families,
     }
   }
   for (const std::string &glob : excluded) {
-    if (auto pattern = llvm::GlobPattern::create(glob); !pattern)
-      return llvm::createStringError(
-          "bad glob '" + glob + "': " + llvm::toString(pattern.takeError()));
-    set.excluded.push_back(glob);
+    auto pattern = InstanceGlob::create(glob);
+    if (!pattern)
+      return pattern.takeError();
+    set.excluded.push_back(std::move(*pattern));
   }
   return set;
 }
@@ -57,17 +56,6 @@ FailureOr<AnchorSet> AnchorSet::create(Operation *op,
   return std::move(*set);
 }
 
-bool AnchorSet::isExcluded(StringRef instance) const {
-  for (const std::string &glob : excluded) {
-    auto pattern = llvm::cantFail(llvm::GlobPattern::create(glob));
-    for (StringRef path = instance; !path.empty() && path != "$";
-         path = splitPath(path).first)
-      if (pattern.match(path))
-        return true;
-  }
-  return false;
-}
-
 bool AnchorSet::contains(OperatorOp op, StringRef instance) const {
   static const llvm::StringSet<> convNames = {
       "aten::_convolution",     "aten::_convolution_mode",
@@ -77,7 +65,9 @@ bool AnchorSet::contains(OperatorOp op, StringRef instance) const {
       "aten::conv_transpose3d"};
   bool isAnchor = (convs && convNames.contains(op.getName())) ||
                   (linears && op.getName() == "aten::linear");
-  return isAnchor && !isExcluded(instance);
+  return isAnchor && llvm::none_of(excluded, [&](const InstanceGlob &glob) {
+           return glob.matches(instance);
+         });
 }
 
 //===----------------------------------------------------------------------===//

@@ -52,17 +52,17 @@ void buildCheckPipeline(OpPassManager &manager,
 }
 
 namespace {
-struct CountReader : public PassWrapper<CountReader, OperationPass<>> {
-  explicit CountReader(ChangeCounts &counts) : counts(&counts) {}
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CountReader)
-  StringRef getName() const override { return "CountReader"; }
+struct ChangeReader : public PassWrapper<ChangeReader, OperationPass<>> {
+  explicit ChangeReader(ChangeLog &log) : log(&log) {}
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ChangeReader)
+  StringRef getName() const override { return "ChangeReader"; }
 
   void runOnOperation() override {
-    *counts = getAnalysis<ChangeCounts>();
+    *log = getAnalysis<ChangeLog>();
     markAllAnalysesPreserved();
   }
 
-  ChangeCounts *counts;
+  ChangeLog *log;
 };
 
 /// The same options on the command line of fqat-mlir-opt.
@@ -83,8 +83,8 @@ struct FixOptions : public PassPipelineOptions<FixOptions> {
 };
 } // namespace
 
-void addCountReader(OpPassManager &manager, ChangeCounts &counts) {
-  manager.addPass(std::make_unique<CountReader>(counts));
+void addChangeReader(OpPassManager &manager, ChangeLog &log) {
+  manager.addPass(std::make_unique<ChangeReader>(log));
 }
 
 void registerPipelines() {

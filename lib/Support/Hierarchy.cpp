@@ -351,12 +351,16 @@ void Hierarchy::renameMethod(MethodOp method, StringRef name) {
 
 void Hierarchy::eraseMethod(MethodOp method) { symbols.erase(method); }
 
-unsigned Hierarchy::eraseHuskCalls() {
+unsigned
+Hierarchy::eraseHuskCalls(function_ref<void(CallOp, MethodOp)> onErase) {
   SmallVector<CallOp> husks;
   model.walk([&](CallOp call) {
     if (isHusk(symbols, symbols.lookup<MethodOp>(call.getCallee())))
       husks.push_back(call);
   });
+  if (onErase)
+    for (CallOp call : husks)
+      onErase(call, symbols.lookup<MethodOp>(call.getCallee()));
   for (CallOp call : husks)
     call.erase();
   return husks.size();

@@ -38,7 +38,9 @@ SmallVector<StackFrame> parseStack(StringRef text) {
 bool isInTorchPackage(StringRef file) {
   return file.contains("-packages/torch/") || file.contains("/torch/nn/") ||
          file.contains("/torch/jit/") || file.ends_with("/torch/_tensor.py") ||
-         file.ends_with("/torch/functional.py");
+         file.ends_with("/torch/functional.py") ||
+         // The code of torch's classes in a file without debug records.
+         file.starts_with("code/__torch__/torch/");
 }
 
 const StackFrame *findUserFrame(ArrayRef<StackFrame> frames) {

@@ -64,6 +64,23 @@ Attribute getSlotValue(Operation *slot) {
       .Default([](Operation *) { return nullptr; });
 }
 
+StringRef getInstanceOf(Operation *op) {
+  auto method = op->getParentOfType<MethodOp>();
+  return method ? method.getInstance() : StringRef();
+}
+
+std::string describeOp(Operation *op) {
+  if (auto call = dyn_cast<CallOp>(op))
+    return displayPath(splitPath(call.getCallee()).first);
+  if (auto nop = dyn_cast<OutNopOp>(op))
+    return displayPath(nop.getInstance());
+  auto known = dyn_cast<OperatorOp>(op);
+  StringRef name = known ? known.getShortName() : op->getName().stripDialect();
+  std::string result = ("'" + name + "'").str();
+  StringRef instance = getInstanceOf(op);
+  return instance.empty() ? result : result + " in " + displayPath(instance);
+}
+
 int64_t getIdentity(Attribute value) {
   return llvm::TypeSwitch<Attribute, int64_t>(value)
       .Case<TensorAttr, ListAttr, DictAttr, ObjectAttr, BuildAttr>(

@@ -779,8 +779,9 @@ Location Importer::getLoc(const jit::Node *node) {
   // has to do.
   FileLineColLoc position;
   if (auto inCode = range.file_line_col())
-    position = FileLineColLoc::get(context, std::get<0>(*inCode),
-                                   std::get<1>(*inCode), 0);
+    position =
+        FileLineColLoc::get(context, std::get<0>(*inCode), std::get<1>(*inCode),
+                            std::get<2>(*inCode) + 1);
   // A node that had no source when it was saved has an empty range.
   if (!generated || !generated->source() || generated->end() == 0)
     return makeNodeLoc(context, position, instance, {});
@@ -800,8 +801,9 @@ Location Importer::getLoc(const jit::Node *node) {
   if (const StackFrame *frame = findUserFrame(frames))
     position = FileLineColLoc::get(context, frame->file, frame->line, 0);
   else if (auto exact = generated->file_line_col())
-    position = FileLineColLoc::get(context, std::get<0>(*exact),
-                                   std::get<1>(*exact), std::get<2>(*exact));
+    position =
+        FileLineColLoc::get(context, std::get<0>(*exact), std::get<1>(*exact),
+                            std::get<2>(*exact) + 1);
   return makeNodeLoc(context, position, instance, record);
 }
 

@@ -13,10 +13,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Analysis/Trace.h"
+#include "fqat/IR/Paths.h"
 #include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Model.h"
-#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Transforms/ChangeLog.h"
 #include "fqat/Transforms/Passes.h"
 
 using namespace mlir;
@@ -62,12 +63,15 @@ void CanonicalizeEntry::runOnOperation() {
   Hierarchy hierarchy(getOperation());
   SymbolTable &symbols = hierarchy.getSymbols();
 
-  unsigned husks = hierarchy.eraseHuskCalls();
+  ChangeLog &log = getAnalysis<ChangeLog>();
+  unsigned husks = hierarchy.eraseHuskCalls([&](CallOp call, MethodOp husk) {
+    log.add(Change::Husk, call.getLoc(), husk.getInstance(),
+            "the call of " + displayPath(husk.getInstance()) +
+                ", which does nothing, is dropped");
+  });
   bool changed = foldConstantCalls(symbols, getOperation()) || husks != 0;
   if (changed)
     eraseDeadOps(getOperation());
-  ChangeCounts &counts = getAnalysis<ChangeCounts>();
-  counts.husksRemoved += husks;
   numHusks += husks;
 
   FailureOr<Trace> trace = Trace::compute(getOperation(), symbols, AnchorSet());
@@ -78,10 +82,13 @@ void CanonicalizeEntry::runOnOperation() {
     MethodOp method = trace->getFrames()[sites.front()].method;
     if (sites.size() != 1 || method.getMethodName() == "forward")
       continue;
+    log.add(Change::Rename, trace->getFrames()[sites.front()].op->getLoc(),
+            method.getInstance(),
+            "'" + method.getMethodName() + "' of " +
+                displayPath(method.getInstance()) + " becomes its forward");
     hierarchy.makeForward(method);
     changed = true;
     ++numRenamed;
-    ++counts.methodsRenamed;
   }
   if (!changed)
     markAllAnalysesPreserved();

@@ -21,7 +21,7 @@
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
-#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Transforms/ChangeLog.h"
 #include "fqat/Transforms/Passes.h"
 
 #include "llvm/ADT/DenseSet.h"
@@ -392,7 +392,11 @@ void CloneSharedModules::apply(Hierarchy &hierarchy, Redirection redirection) {
         hierarchy.untie(instance, copies);
     }
     ++numTwins;
-    ++getAnalysis<ChangeCounts>().twinsUsed;
+    getAnalysis<ChangeLog>().add(
+        Change::Twin, redirection.call.getLoc(), target.getSymName(),
+        displayPath(redirection.caller.getSymName()) + " calls its own " +
+            displayPath(target.getSymName()) + " instead of the shared " +
+            displayPath(redirection.callee.getSymName()));
   } else {
     StringRef name = splitPath(redirection.callee.getSymName()).second;
     ModuleOp caller = redirection.caller;
@@ -401,7 +405,10 @@ void CloneSharedModules::apply(Hierarchy &hierarchy, Redirection redirection) {
         hierarchy.getFreshName(caller, unescapeName(name), /*numbered=*/true),
         copyTensors);
     ++numCloned;
-    ++getAnalysis<ChangeCounts>().instancesCloned;
+    getAnalysis<ChangeLog>().add(
+        Change::Clone, redirection.call.getLoc(), target.getSymName(),
+        displayPath(redirection.callee.getSymName()) + " is cloned to " +
+            displayPath(target.getSymName()) + ", for this call alone");
   }
   cloneBodies(hierarchy, redirection.call, redirection.callee, target);
 }

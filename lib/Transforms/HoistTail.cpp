@@ -24,7 +24,7 @@
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
-#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Transforms/ChangeLog.h"
 #include "fqat/Transforms/Passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -108,6 +108,7 @@ private:
                                 unsigned frame);
   LogicalResult hoistFromArms(const Round &round, unsigned frame, IfOp op);
   LogicalResult reorder(const Round &round, unsigned frame);
+  void recordMoves(const MoveSet &moved);
   void eraseMoved(Block &body, const MoveSet &moved, const MoveSet &needed);
 
   /// Whether a write became out of place, or a size was taken elsewhere, so
@@ -508,8 +509,16 @@ MoveSet HoistTail::addRemade(const Round &round, unsigned frame,
   return needed;
 }
 
+void HoistTail::recordMoves(const MoveSet &moved) {
+  ChangeLog &log = getAnalysis<ChangeLog>();
+  for (Operation *op : moved)
+    log.add(Change::Move, op->getLoc(), getInstanceOf(op),
+            describeOp(op) + " goes behind the last out_nop");
+}
+
 void HoistTail::eraseMoved(Block &body, const MoveSet &moved,
                            const MoveSet &needed) {
+  recordMoves(moved);
   for (Operation *op : llvm::reverse(moved.getArrayRef()))
     op->erase();
   // Numbers that only the tail needed are of no use here any more.
@@ -518,7 +527,6 @@ void HoistTail::eraseMoved(Block &body, const MoveSet &moved,
       op.erase();
   changed = true;
   numHoisted += moved.size();
-  getAnalysis<ChangeCounts>().opsMoved += moved.size();
 }
 
 LogicalResult HoistTail::hoist(Hierarchy &hierarchy, const Round &round,
@@ -760,7 +768,7 @@ LogicalResult HoistTail::reorder(const Round &round, unsigned frame) {
   }
   changed = true;
   numMoved += moved->size();
-  getAnalysis<ChangeCounts>().opsMoved += moved->size();
+  recordMoves(*moved);
   return success();
 }
 

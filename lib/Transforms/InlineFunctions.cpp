@@ -22,8 +22,9 @@
 #include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
+#include "fqat/Support/Model.h"
 #include "fqat/Support/Operators.h"
-#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Transforms/ChangeLog.h"
 #include "fqat/Transforms/Passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -159,10 +160,13 @@ void InlineFunctions::runOnOperation() {
   SmallVector<ForkOp> forks;
   getOperation().walk([&](ForkOp fork) { forks.push_back(fork); });
   for (ForkOp fork : forks) {
+    Location loc = fork.getLoc();
+    std::string instance = getInstanceOf(fork).str();
     if (!inlineFork(fork))
       continue;
     ++numInlined;
-    ++getAnalysis<ChangeCounts>().functionsInlined;
+    getAnalysis<ChangeLog>().add(Change::Function, loc, instance,
+                                 "forked code is written in place");
     changed = true;
   }
   while (true) {
@@ -175,9 +179,11 @@ void InlineFunctions::runOnOperation() {
       break;
     // What an inlined function calls is seen by the next round.
     for (Operation *op : calls) {
+      getAnalysis<ChangeLog>().add(Change::Function, op->getLoc(),
+                                   getInstanceOf(op),
+                                   "the called code is written in place");
       inlineCall(op, symbols);
       ++numInlined;
-      ++getAnalysis<ChangeCounts>().functionsInlined;
     }
     changed = true;
   }

@@ -23,7 +23,7 @@
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
-#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Transforms/ChangeLog.h"
 #include "fqat/Transforms/Passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -473,6 +473,10 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
       builder, makeNodeLoc(&getContext(), position, method.getInstance(), {}),
       placement.value.getType(),
       FlatSymbolRefAttr::get(&getContext(), instance), placement.value);
+  getAnalysis<ChangeLog>().add(Change::Nop, placement.after->getLoc(), instance,
+                               displayPath(instance) +
+                                   " is put in behind the value of " +
+                                   describeOp(placement.after));
 
   DenseSet<Use> wanted, reading;
   for (const Event &event : trace.getEvents())
@@ -522,7 +526,7 @@ void InsertOutNop::runOnOperation() {
   if (failed(anchorSet))
     return signalPassFailure();
   Hierarchy hierarchy(getOperation());
-  ChangeCounts &counts = getAnalysis<ChangeCounts>();
+  ChangeLog &log = getAnalysis<ChangeLog>();
   bool changed = false;
   freeNops.clear();
   {
@@ -543,7 +547,7 @@ void InsertOutNop::runOnOperation() {
     if (failed(trace))
       return signalPassFailure();
     Regions regions(*trace);
-    counts.anchors = regions.getNumAnchors();
+    log.anchors = regions.getNumAnchors();
     if (dropUnreadTail(hierarchy, *trace, regions) ||
         dropUnreadNops(*trace, regions)) {
       stale = changed = true;
@@ -560,17 +564,16 @@ void InsertOutNop::runOnOperation() {
           failed(insert(hierarchy, *trace, crossing, *placement, stale)))
         return signalPassFailure();
       ++numInserted;
-      ++counts.nopsInserted;
       changed = true;
       if (stale)
         break;
     }
   }
   // Each crossing value has its nop now.
-  counts.crossingValues = 0;
-  getOperation().walk([&](OutNopOp) { ++counts.crossingValues; });
-  numAnchors += counts.anchors;
-  numCrossing += counts.crossingValues;
+  log.crossingValues = 0;
+  getOperation().walk([&](OutNopOp) { ++log.crossingValues; });
+  numAnchors += log.anchors;
+  numCrossing += log.crossingValues;
   if (!changed)
     return markAllAnalysesPreserved();
   // A list, for one, of which every reader reads the elements now.

@@ -12,7 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Support/Locations.h"
-#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Support/Model.h"
+#include "fqat/Transforms/ChangeLog.h"
 #include "fqat/Transforms/Passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -96,13 +97,15 @@ void LowerList::runOnOperation() {
                                        op.getResultTypes(), list.getElements())
                             .getResult()
                       : appendElements(op);
+    getAnalysis<ChangeLog>().add(
+        Change::List, op.getLoc(), getInstanceOf(op),
+        "list() is replaced: the elements are appended one by one");
     op.getResult(0).replaceAllUsesWith(copy);
     op.erase();
     // A list that was made to be copied has no other use.
     if (list && list->use_empty())
       list.erase();
     ++numLowered;
-    ++getAnalysis<ChangeCounts>().listsLowered;
   }
   if (work.empty())
     markAllAnalysesPreserved();

@@ -21,7 +21,8 @@
 #include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
-#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Support/Model.h"
+#include "fqat/Transforms/ChangeLog.h"
 #include "fqat/Transforms/Passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -119,9 +120,11 @@ void UnrollLoops::runOnOperation() {
       std::optional<size_t> rounds = getNumRounds(*trace, loop);
       if (!rounds)
         continue;
+      getAnalysis<ChangeLog>().add(
+          Change::Loop, loop->getLoc(), getInstanceOf(loop),
+          "the loop is written out in " + Twine(*rounds) + " rounds");
       unroll(cast<LoopOp>(loop), *rounds);
       ++numUnrolled;
-      ++getAnalysis<ChangeCounts>().loopsUnrolled;
       found = changed = true;
       break;
     }

@@ -60,7 +60,7 @@ def test_several_inputs_need_a_folder(tool, model, tmp_path):
 
 def test_check_writes_nothing(tool, model, tmp_path):
     result = tool.run("--check", model, expect=1)
-    assert "[R1]" in result.stderr
+    assert "[fqat-r1]" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
 

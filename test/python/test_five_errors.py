@@ -17,7 +17,7 @@ def check_fix(tool, model, rule, inputs=(X,)):
     torch.manual_seed(0)
     original = tool.trace(model.eval(), inputs)
     findings = tool.run("--check", original, expect=1).stderr
-    assert f"[{rule}]" in findings
+    assert f"[fqat-{rule.lower()}]" in findings
     assert __file__ in findings, "a finding names the Python line"
     fixed = tool.fix(original)
     assert_equivalent(original, fixed, inputs)
@@ -210,7 +210,7 @@ def test_r5_other_exported_method_traced_first(tool):
     model = TwoEntries().eval()
     path = tool.folder / "two.pt"
     torch.jit.trace_module(model, {"features": X, "forward": X}).save(str(path))
-    assert "[R5]" in tool.run("--check", path, expect=1).stderr
+    assert "[fqat-r5]" in tool.run("--check", path, expect=1).stderr
     fixed = tool.fix(path)
     assert_equivalent(path, fixed, (X,))
     tool.run("--check", fixed)

@@ -17,6 +17,7 @@
 #define FQAT_ANALYSIS_TRACE_H
 
 #include "fqat/IR/FQATOps.h"
+#include "fqat/Support/Globs.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/Error.h"
@@ -45,10 +46,8 @@ public:
   bool contains(OperatorOp op, llvm::StringRef instance) const;
 
 private:
-  bool isExcluded(llvm::StringRef instance) const;
-
   bool convs = true, linears = true;
-  std::vector<std::string> excluded;
+  std::vector<InstanceGlob> excluded;
 };
 
 /// The memory that a tensor may lie in: an allocation, and the parts taken of

@@ -9,7 +9,7 @@
 #ifndef FQAT_PIPELINE_PIPELINE_H
 #define FQAT_PIPELINE_PIPELINE_H
 
-#include "fqat/Transforms/ChangeCounts.h"
+#include "fqat/Transforms/ChangeLog.h"
 
 #include "mlir/Pass/PassManager.h"
 
@@ -40,7 +40,7 @@ void buildCheckPipeline(mlir::OpPassManager &manager,
 
 /// Adds a pass that changes nothing and copies what was counted so far to
 /// `counts`, which must outlive the run.
-void addCountReader(mlir::OpPassManager &manager, ChangeCounts &counts);
+void addChangeReader(mlir::OpPassManager &manager, ChangeLog &log);
 
 /// Registers the passes, and `fqat-fix` for the whole of them.
 void registerPipelines();

@@ -75,8 +75,10 @@ public:
   void renameMethod(MethodOp method, llvm::StringRef name);
   void eraseMethod(MethodOp method);
 
-  /// Erases the calls of husks, and returns how many there were.
-  unsigned eraseHuskCalls();
+  /// Erases the calls of husks, and returns how many there were. `onErase` is
+  /// told of each before.
+  unsigned
+  eraseHuskCalls(llvm::function_ref<void(CallOp, MethodOp)> onErase = nullptr);
 
   /// Gives a method the name `forward`; one that has it gets the other's name.
   void makeForward(MethodOp method);

@@ -37,6 +37,14 @@ private:
   llvm::SmallVector<AliasOp> aliases;
 };
 
+/// The symbol of the instance in whose method an op stands; empty in a
+/// function.
+llvm::StringRef getInstanceOf(mlir::Operation *op);
+
+/// An op in the words of the model's author: `'cat' in detect`, or the instance
+/// that it calls.
+std::string describeOp(mlir::Operation *op);
+
 /// The value of a slot: of a parameter, a buffer or an attribute; else null.
 mlir::Attribute getSlotValue(mlir::Operation *slot);
 

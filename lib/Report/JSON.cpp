@@ -1,0 +1,116 @@
+//===- JSON.cpp - Reports as JSON -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/Report/Report.h"
+
+#include "llvm/Support/JSON.h"
+
+using namespace llvm;
+
+namespace fqat {
+
+static void writePlace(json::OStream &json, const Place &place) {
+  json.attribute("instance", place.instance);
+  if (place.file.empty())
+    json.attribute("file", nullptr);
+  else
+    json.attribute("file", json::fixUTF8(place.file));
+  if (place.line == 0)
+    json.attribute("line", nullptr);
+  else
+    json.attribute("line", place.line);
+  json.attribute("message", json::fixUTF8(place.message));
+}
+
+static void writeFinding(json::OStream &json, StringRef model,
+                         const ReportedFinding &finding) {
+  json.object([&] {
+    json.attribute("model", model);
+    json.attribute("rule", getInfo(finding.rule).id);
+    json.attribute("severity", getName(finding.severity));
+    json.attribute("kind", finding.kind);
+    writePlace(json, finding.main);
+    json.attribute("remedy", finding.remedy);
+    json.attribute("fingerprint", finding.fingerprint);
+    if (finding.suppression == ReportedFinding::None)
+      json.attribute("suppressed", nullptr);
+    else
+      json.attribute("suppressed",
+                     finding.suppression == ReportedFinding::Ignored
+                         ? "ignore"
+                         : "baseline");
+    json.attributeArray("related", [&] {
+      for (const Place &place : finding.others)
+        json.object([&] { writePlace(json, place); });
+    });
+  });
+}
+
+static void writeProved(json::OStream &json, std::optional<bool> proved) {
+  if (proved)
+    json.attribute("proved", *proved);
+  else
+    json.attribute("proved", nullptr);
+}
+
+static void writeModel(json::OStream &json, const ModelReport &model) {
+  json.object([&] {
+    json.attribute("input", json::fixUTF8(model.input));
+    if (model.output.empty())
+      json.attribute("output", nullptr);
+    else
+      json.attribute("output", json::fixUTF8(model.output));
+    json.attribute("exit_code", model.exitCode);
+    json.attribute("anchors", model.anchors);
+    json.attribute("crossing_values", model.crossingValues);
+    writeProved(json, model.proved);
+    json.attributeArray("errors", [&] {
+      for (const Place &place : model.errors)
+        json.object([&] { writePlace(json, place); });
+    });
+  });
+}
+
+/// Whether every model that was to be proved is; nothing if none was.
+static std::optional<bool> areProved(const Report &report) {
+  std::optional<bool> all;
+  for (const ModelReport &model : report.models)
+    if (model.proved)
+      all = all.value_or(true) && *model.proved;
+  return all;
+}
+
+void writeJSON(const Report &report, raw_ostream &os) {
+  json::OStream json(os, /*IndentSize=*/2);
+  json.object([&] {
+    json.attribute("version", 1);
+    json.attribute("tool", "fqat-opt " + report.version);
+    json.attributeArray("models", [&] {
+      for (const ModelReport &model : report.models)
+        writeModel(json, model);
+    });
+    json.attributeArray("findings", [&] {
+      for (const ModelReport &model : report.models)
+        for (const ReportedFinding &finding : model.findings)
+          writeFinding(json, json::fixUTF8(model.input), finding);
+    });
+    json.attributeArray("changes", [&] {
+      for (const ModelReport &model : report.models)
+        for (const ReportedChange &change : model.changes)
+          json.object([&] {
+            json.attribute("model", json::fixUTF8(model.input));
+            json.attribute("kind", getName(change.kind));
+            writePlace(json, change.place);
+          });
+    });
+    writeProved(json, areProved(report));
+  });
+  os << '\n';
+}
+
+} // namespace fqat

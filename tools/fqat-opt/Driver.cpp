@@ -1,0 +1,448 @@
+//===- Driver.cpp - Fixes or checks one model -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Driver.h"
+
+#include "fqat/IR/FQATOps.h"
+#include "fqat/IR/Paths.h"
+#include "fqat/Proof/Proof.h"
+#include "fqat/Support/Locations.h"
+#include "fqat/Support/Model.h"
+#include "fqat/TorchScript/Export.h"
+#include "fqat/TorchScript/Import.h"
+#include "fqat/TorchScript/Verify.h"
+#include "fqat/TorchScript/Zip.h"
+
+#include "mlir/Bytecode/BytecodeWriter.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Support/FileUtilities.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+
+#include <chrono>
+#include <mutex>
+#include <unistd.h>
+
+using namespace mlir;
+
+namespace fqat {
+
+namespace {
+/// Seconds since the last question.
+class Clock {
+public:
+  double lap() {
+    auto now = std::chrono::steady_clock::now();
+    std::chrono::duration<double> elapsed = now - last;
+    last = now;
+    return elapsed.count();
+  }
+
+private:
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+};
+
+} // namespace
+
+ExitCode fail(raw_ostream &os, StringRef subject, const Twine &message) {
+  TextPrinter(os, nullptr).print("error", Place{"", subject.str()}, message);
+  return Unusable;
+}
+
+std::string getOutputPath(const Options &options, StringRef input) {
+  Emit emit = options.getEmit();
+  StringRef extension = emit == Emit::MLIR       ? ".mlir"
+                        : emit == Emit::Bytecode ? ".mlirbc"
+                                                 : ".pt";
+  bool isFolder =
+      !options.output.empty() && llvm::sys::fs::is_directory(options.output);
+  if (!options.output.empty() && !isFolder)
+    return options.output;
+  if (emit == Emit::MLIR && !isFolder && options.inputs.size() == 1)
+    return "-";
+  SmallString<128> path(isFolder ? StringRef(options.output)
+                                 : llvm::sys::path::parent_path(input));
+  llvm::sys::path::append(path,
+                          llvm::sys::path::stem(input) + ".fqat" + extension);
+  return path.str().str();
+}
+
+Driver::Driver(const Options &options, Suppressions &suppressions,
+               raw_ostream &os, ModelReport &report)
+    : options(options), suppressions(suppressions), os(os), report(report),
+      input(report.input), context(MLIRContext::Threading::DISABLED),
+      printer(os, [this](StringRef file) { return readSource(file); }) {
+  context.loadDialect<FQATDialect>();
+  context.printOpOnDiagnostic(false);
+  context.getDiagEngine().registerHandler(
+      [this](Diagnostic &diagnostic) { handle(diagnostic); });
+}
+
+Driver::~Driver() = default;
+
+ExitCode Driver::fail(StringRef subject, const Twine &message) {
+  report.errors.push_back(Place{"", "", 0, 0, message.str()});
+  return fqat::fail(os, subject, message);
+}
+
+void Driver::handle(Diagnostic &diagnostic) {
+  // The check behind a fix has notes on what the fix was asked to do.
+  if (diagnostic.getSeverity() == DiagnosticSeverity::Remark)
+    return;
+  // Messages name the instance where it matters; else the location does.
+  std::string message = diagnostic.str();
+  StringRef instance = getInstancePath(diagnostic.getLocation());
+  std::string shown = displayPath(instance);
+  if (!instance.empty() && !StringRef(message).contains(shown))
+    message += " (in '" + shown + "')";
+  Place place = makePlace(diagnostic.getLocation(), instance, message);
+  StringRef kind = "note";
+  if (diagnostic.getSeverity() == DiagnosticSeverity::Error) {
+    kind = "error";
+    report.errors.push_back(place);
+  } else if (diagnostic.getSeverity() == DiagnosticSeverity::Warning) {
+    kind = "warning";
+  }
+  printer.print(kind, place, message);
+  for (Diagnostic &note : diagnostic.getNotes())
+    printer.print("note", makePlace(note.getLocation(), "", ""), note.str());
+}
+
+/// A source file, or code in the model's own file.
+std::optional<StringRef> Driver::readSource(StringRef file) {
+  auto [it, isNew] = sources.try_emplace(file);
+  std::unique_ptr<std::string> &text = it->second;
+  if (isNew && file.starts_with("code/")) {
+    auto archive = ZipReader::open(input);
+    if (!archive) {
+      llvm::consumeError(archive.takeError());
+      return std::nullopt;
+    }
+    for (const ZipEntry &entry : (*archive)->entries())
+      if (StringRef(entry.name).split('/').second == file) {
+        if (auto contents = (*archive)->read(entry))
+          text = std::make_unique<std::string>(std::move(*contents));
+        else
+          llvm::consumeError(contents.takeError());
+      }
+  } else if (isNew) {
+    // The file names what it likes: a device must not be read.
+    constexpr uint64_t maxSize = 16 << 20;
+    uint64_t size;
+    if (llvm::sys::fs::is_regular_file(file) &&
+        !llvm::sys::fs::file_size(file, size) && size <= maxSize)
+      if (auto buffer = llvm::MemoryBuffer::getFile(file))
+        text = std::make_unique<std::string>((*buffer)->getBuffer());
+  }
+  return text ? std::optional<StringRef>(*text) : std::nullopt;
+}
+
+OwningOpRef<mlir::ModuleOp> Driver::read() {
+  StringRef extension = llvm::sys::path::extension(input);
+  if (extension == ".mlir" || extension == ".mlirbc") {
+    // The blobs of bytecode stay in the buffer, aligned as they were.
+    std::string message;
+    auto buffer = openInputFile(input, llvm::Align(64), &message);
+    if (!buffer) {
+      fail(input, message);
+      return nullptr;
+    }
+    auto sources = std::make_shared<llvm::SourceMgr>();
+    sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+    auto model =
+        parseSourceFile<mlir::ModuleOp>(sources, ParserConfig(&context));
+    if (!model || failed(checkModel(*model)))
+      return nullptr;
+    return model;
+  }
+  return importTorchScript(input, &context, options.pipeline.nopName);
+}
+
+ExitCode Driver::runPasses(mlir::ModuleOp model) {
+  PassManager manager(&context);
+  // A pass that makes invalid IR is our fault, not the user's: told apart
+  // below.
+  manager.enableVerifier(false);
+  if (!options.passPipeline.empty()) {
+    FailureOr<OpPassManager> parsed =
+        parsePassPipeline(options.passPipeline, os);
+    if (failed(parsed))
+      return Unusable;
+    if (parsed->getOpAnchorName() != mlir::ModuleOp::getOperationName())
+      return fail("--pass-pipeline", "the pipeline must start with "
+                                     "'builtin.module(...)'");
+    static_cast<OpPassManager &>(manager) = std::move(*parsed);
+  } else if (!options.check) {
+    buildFixPipeline(manager, options.pipeline);
+  }
+  addChangeReader(manager, log);
+  if (failed(manager.run(model)))
+    return NotMet;
+  if (failed(verify(model)))
+    return Internal;
+  return Done;
+}
+
+/// Finds, and in a check prints, what breaks the rules.
+ExitCode Driver::find(mlir::ModuleOp model) {
+  FailureOr<AnchorSet> anchors = AnchorSet::create(
+      model, options.pipeline.anchors, options.pipeline.exclude);
+  if (failed(anchors))
+    return Unusable;
+  FailureOr<std::vector<Finding>> findings =
+      findBrokenRules(model, *anchors, options.pipeline.nopName);
+  if (failed(findings))
+    return options.check ? Found : NotMet;
+  report.setFindings(*findings);
+  suppressions.apply(report);
+  if (!options.check)
+    return Done;
+  for (const ReportedFinding &finding : report.findings)
+    if (finding.suppression == ReportedFinding::None &&
+        (!options.quiet || finding.severity == Severity::Error))
+      printer.print(finding);
+  return report.count(Severity::Error) != 0 ? Found : Done;
+}
+
+ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream) {
+  if (options.getEmit() == Emit::TorchScript) {
+    ExitCode code = Unusable;
+    auto check = [&](mlir::ModuleOp seen) {
+      code = prove(seen);
+      return success(code == Done);
+    };
+    bool isProved = !options.noProof;
+    if (succeeded(exportTorchScript(model, stream, options.pipeline.nopName,
+                                    isProved ? ExportCheck(check) : nullptr)))
+      return Done;
+    return code == NotProved ? NotProved : Unusable;
+  }
+  if (options.getEmit() == Emit::Bytecode) {
+    BytecodeWriterConfig config;
+    config.setElideResourceDataFlag(options.elideWeights);
+    return succeeded(writeBytecodeToFile(model, stream, config)) ? Done
+                                                                 : Internal;
+  }
+  OpPrintingFlags flags;
+  if (options.elideWeights) {
+    // For people: the lines that a file needs to be whole are left out too.
+    flags.elideLargeElementsAttrs(16);
+    flags.elideLargeResourceString(64);
+  } else {
+    flags.enableDebugInfo(/*enable=*/true);
+  }
+  model->print(stream, flags);
+  stream << '\n';
+  return Done;
+}
+
+ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
+  if (output == "-") {
+    llvm::raw_fd_ostream stream(STDOUT_FILENO, /*shouldClose=*/false);
+    ExitCode code = writeTo(model, stream);
+    stream.flush();
+    if (stream.has_error()) {
+      std::string message = stream.error().message();
+      stream.clear_error();
+      return fail("standard output", message);
+    }
+    return code;
+  }
+  // Written beside the output and renamed, so that a reader sees the old file
+  // or the new one, and the input may be the output.
+  auto file = llvm::sys::fs::TempFile::create(output + ".%%%%%%.tmp");
+  if (!file)
+    return fail(output, llvm::toString(file.takeError()));
+  ExitCode code;
+  std::error_code error;
+  {
+    llvm::raw_fd_ostream stream(file->FD, /*shouldClose=*/false);
+    code = writeTo(model, stream);
+    stream.flush();
+    error = stream.error();
+    stream.clear_error();
+  }
+  if (!error && code == Done && fsync(file->FD) != 0)
+    error = std::error_code(errno, std::generic_category());
+  if (!error && code == Done && options.verify)
+    code = verifyFile(file->TmpName);
+  if (error || code != Done) {
+    llvm::consumeError(file->discard());
+    return error ? fail(output, error.message()) : code;
+  }
+  if (llvm::Error renamed = file->keep(output)) {
+    llvm::consumeError(file->discard());
+    return fail(output, llvm::toString(std::move(renamed)));
+  }
+  return Done;
+}
+
+void Driver::summariseCheck() {
+  unsigned errors = report.count(Severity::Error);
+  unsigned notes = report.count(Severity::Note);
+  os << input << ": ";
+  if (errors == 0)
+    os << "no findings";
+  else
+    os << errors << (errors == 1 ? " error" : " errors");
+  if (notes != 0)
+    os << ", " << notes << (notes == 1 ? " note" : " notes");
+  if (unsigned suppressed = report.countSuppressed())
+    os << ", " << suppressed << " suppressed";
+  os << '\n';
+}
+
+void Driver::summariseFix(double seconds) {
+  static constexpr std::pair<Change::Kind, StringLiteral> always[] = {
+      {Change::Nop, "out_nops put in"},
+      {Change::Clone, "instances cloned"},
+      {Change::Twin, "twins put to use"},
+      {Change::Move, "ops moved"}};
+  static constexpr std::pair<Change::Kind, StringLiteral> sometimes[] = {
+      {Change::Husk, "calls of husks removed"},
+      {Change::Rename, "methods renamed"},
+      {Change::List, "list() replaced"},
+      {Change::Loop, "loops unrolled"},
+      {Change::Function, "functions inlined"}};
+  os << input << ": " << report.anchors << " anchors, " << report.crossingValues
+     << " crossing values";
+  StringRef separator = "; ";
+  for (auto [kind, words] : always) {
+    os << separator << log.count(kind) << ' ' << words;
+    separator = ", ";
+  }
+  for (auto [kind, words] : sometimes)
+    if (log.count(kind) != 0)
+      os << ", " << log.count(kind) << ' ' << words;
+  os << "; " << llvm::format("%.2f", seconds) << " s\n";
+  if (!report.output.empty() && report.output != "-")
+    os << "wrote " << report.output << '\n';
+}
+
+ExitCode Driver::prove(mlir::ModuleOp model) {
+  report.proved = succeeded(
+      proveEqual(*original, model, options.pipeline.cloneParams == "share"));
+  return *report.proved ? Done : NotProved;
+}
+
+ExitCode Driver::verifyFile(const std::string &path) {
+  // What was written, as a reader will see it.
+  OwningOpRef<mlir::ModuleOp> written =
+      importTorchScript(path, &context, options.pipeline.nopName);
+  if (!written)
+    return Internal;
+  if (!options.noProof)
+    if (ExitCode code = prove(*written); code != Done)
+      return code;
+  std::string tracedInputs;
+  for (auto record : original->getOps<RecordOp>())
+    if (record.getName() == "traced_inputs.pkl")
+      if (auto bytes = dyn_cast<DenseResourceElementsAttr>(record.getBytes()))
+        if (AsmResourceBlob *blob = bytes.getRawHandle().getBlob())
+          tracedInputs.assign(blob->getData().begin(), blob->getData().end());
+  // Torch's random state is one for all threads.
+  static std::mutex running;
+  std::scoped_lock lock(running);
+  auto comparison =
+      compareRuns(input, path, options.verifyInputs, tracedInputs);
+  if (!comparison)
+    return fail("--verify", llvm::toString(comparison.takeError()));
+  if (!comparison->originalFailure.empty()) {
+    printer.print("warning", makePlace(UnknownLoc::get(&context), "", ""),
+                  input +
+                      ": not verified: the original itself fails on these "
+                      "inputs: " +
+                      comparison->originalFailure);
+    return Done;
+  }
+  if (comparison->difference.empty())
+    return Done;
+  fail(input, "the fixed model computes something else: " +
+                  comparison->difference + "; nothing was written");
+  return NotProved;
+}
+
+ExitCode Driver::run() {
+  ExitCode code = runSteps();
+  report.exitCode = code;
+  return code;
+}
+
+ExitCode Driver::runSteps() {
+  Emit emit = options.getEmit();
+  StringRef extension = llvm::sys::path::extension(input);
+  if (options.verify &&
+      (emit != Emit::TorchScript || getOutputPath(options, input) == "-" ||
+       extension == ".mlir" || extension == ".mlirbc"))
+    return fail("--verify", "both models are run, so that the input and the "
+                            "output must be TorchScript files");
+  Clock total, phase;
+  auto sayTime = [&](StringRef what) {
+    if (options.verbose)
+      os << input << ": " << what << ": " << llvm::format("%.3f", phase.lap())
+         << " s\n";
+  };
+  OwningOpRef<mlir::ModuleOp> model = read();
+  if (!model)
+    return Unusable;
+  sayTime("import");
+  bool isProved = options.writesModel() && !options.noProof;
+  if (isProved || options.verify)
+    original = model->clone();
+  // What is to be fixed is looked at before, if anyone wants to know.
+  if (!options.check && !options.reports.empty())
+    if (ExitCode code = find(*model); code != Done)
+      return code;
+  if (!options.check || !options.passPipeline.empty()) {
+    ExitCode code = runPasses(*model);
+    sayTime("passes");
+    if (code != Done)
+      return code;
+    report.setChanges(log);
+  }
+  ExitCode found = Done;
+  if (options.check) {
+    found = find(*model);
+    sayTime("check");
+    if (found > Found)
+      return found;
+  }
+  // Of a TorchScript file, what its reader will see is proved: see writeTo.
+  if (isProved && emit != Emit::TorchScript) {
+    ExitCode code = prove(*model);
+    sayTime("proof");
+    if (code != Done)
+      return code;
+  }
+  if (options.writesModel()) {
+    std::string output = getOutputPath(options, input);
+    ExitCode code = write(*model, output);
+    bool isBoth = isProved && emit == Emit::TorchScript;
+    sayTime(isBoth ? "export and proof" : "export");
+    if (code != Done)
+      return code;
+    report.output = std::move(output);
+  }
+  if (!options.quiet) {
+    if (options.check)
+      summariseCheck();
+    else
+      summariseFix(total.lap());
+  }
+  return found;
+}
+
+} // namespace fqat

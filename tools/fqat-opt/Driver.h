@@ -1,0 +1,70 @@
+//===- Driver.h - Fixes or checks one model -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_OPT_DRIVER_H
+#define FQAT_OPT_DRIVER_H
+
+#include "Options.h"
+
+#include "fqat/Report/Suppressions.h"
+#include "fqat/Report/Text.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+namespace fqat {
+
+/// Prints `SUBJECT: error: what` and returns `Unusable`.
+ExitCode fail(llvm::raw_ostream &os, llvm::StringRef subject,
+              const llvm::Twine &message);
+
+/// Where the fixed model of an input goes; `-` is standard output.
+std::string getOutputPath(const Options &options, llvm::StringRef input);
+
+/// Fixes or checks one file. What there is to say goes to `os`, and to `report`
+/// as data.
+class Driver {
+public:
+  Driver(const Options &options, Suppressions &suppressions,
+         llvm::raw_ostream &os, ModelReport &report);
+  ~Driver();
+
+  ExitCode run();
+
+private:
+  ExitCode runSteps();
+  ExitCode fail(llvm::StringRef subject, const llvm::Twine &message);
+  void handle(mlir::Diagnostic &diagnostic);
+  std::optional<llvm::StringRef> readSource(llvm::StringRef file);
+  mlir::OwningOpRef<mlir::ModuleOp> read();
+  ExitCode runPasses(mlir::ModuleOp model);
+  ExitCode find(mlir::ModuleOp model);
+  ExitCode prove(mlir::ModuleOp model);
+  ExitCode verifyFile(const std::string &path);
+  ExitCode write(mlir::ModuleOp model, llvm::StringRef output);
+  ExitCode writeTo(mlir::ModuleOp model, llvm::raw_ostream &os);
+  void summariseCheck();
+  void summariseFix(double seconds);
+
+  const Options &options;
+  Suppressions &suppressions;
+  llvm::raw_ostream &os;
+  ModelReport &report;
+  const std::string &input;
+  mlir::MLIRContext context;
+  TextPrinter printer;
+  /// The model as it was read: the passes change it in place.
+  mlir::OwningOpRef<mlir::ModuleOp> original;
+  ChangeLog log{nullptr};
+  /// Texts of source files; null for those that cannot be read.
+  llvm::StringMap<std::unique_ptr<std::string>> sources;
+};
+
+} // namespace fqat
+
+#endif // FQAT_OPT_DRIVER_H
