@@ -26,14 +26,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup configure build run test fuzz-models format format-check lint clean
+.PHONY: help setup configure build run test bench fuzz-models format format-check lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo "Variables: BUILD_DIR BUILD_TYPE CMAKE_ARGS MLIR_DIR Torch_DIR VENV PYTHON JOBS"
 
 setup: ## Install what is missing: Debian packages and .venv
-	@MLIR_DIR="$(MLIR_DIR)" VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/setup.sh
+	@MLIR_DIR="$(MLIR_DIR)" VENV="$(VENV)" PYTHON="$(PYTHON)" TESTS="$(TESTS)" scripts/setup.sh
 
 # CMake runs when there is no build folder yet or when its arguments have
 # changed. Edits of CMakeLists.txt are ninja's to notice.
@@ -53,10 +53,14 @@ run: build ## Build, then make, fix and check an example detector
 	"$(VENV_PYTHON)" python/examples/fix_a_detector.py \
 	  --fqat-opt "$(BUILD_DIR)/bin/fqat-opt" --out "$(BUILD_DIR)/example"
 
+test bench: TESTS = 1
 test: build ## Build, then run every test
 	cmake --build "$(BUILD_DIR)" --target check-fqat $(if $(JOBS),-j $(JOBS))
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
 	  "$(VENV_PYTHON)" -m pytest test/python -q
+
+bench: build ## Measure; needs a quiet machine
+	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python:$(CURDIR)/test/python" "$(VENV_PYTHON)" bench/page.py
 
 fuzz-models: build ## Fix 2,000 random models; FUZZ_SEED picks others
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
@@ -69,15 +73,15 @@ list_cpp = git ls-files -z -co --exclude-standard -- '*.h' '*.cpp' | \
 
 format: setup ## Format C++ and Python in place
 	@$(list_cpp) | xargs -0r $(CLANG_FORMAT) -i
-	@"$(VENV_PYTHON)" -m ruff format python test
+	@"$(VENV_PYTHON)" -m ruff format python test bench
 
 format-check: setup ## Fail if anything is not formatted
 	@$(list_cpp) | xargs -0r $(CLANG_FORMAT) --dry-run -Werror
-	@"$(VENV_PYTHON)" -m ruff format --check python test
+	@"$(VENV_PYTHON)" -m ruff format --check python test bench
 
 lint: build ## clang-tidy, ruff and mypy
-	@"$(VENV_PYTHON)" -m ruff check python test
-	@"$(VENV_PYTHON)" -m ruff format --check python test
+	@"$(VENV_PYTHON)" -m ruff check python test bench
+	@"$(VENV_PYTHON)" -m ruff format --check python test bench
 	@"$(VENV_PYTHON)" -m mypy --config-file python/pyproject.toml python
 	@if command -v $(RUN_CLANG_TIDY) > /dev/null; then \
 	  $(RUN_CLANG_TIDY) -quiet -clang-tidy-binary "$$(command -v $(CLANG_TIDY))" \

@@ -4,7 +4,8 @@
 # there. `make setup` calls it.
 #
 # Environment: MLIR_DIR (another copy of LLVM/MLIR 22.1: its packages are then
-# left alone), VENV (default .venv), PYTHON (default python3).
+# left alone), VENV (default .venv), PYTHON (default python3), TESTS (not empty:
+# what only tests need, too).
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -17,9 +18,11 @@ readonly torch_version=2.13.0
 
 readonly llvm_packages=(libmlir-22-dev llvm-22-dev mlir-22-tools llvm-22-tools
   clang-format-22 clang-tidy-22)
-# python3-torch is torch 1.13: a test loads and runs outputs in it.
 readonly base_packages=(libcli11-dev libgtest-dev zlib1g-dev ninja-build cmake
-  g++ make git python3-venv python3-torch)
+  g++ make git python3-venv)
+# python3-torch is torch 1.13: a test loads and runs outputs in it. Another
+# opens report pages in a browser.
+readonly test_packages=(python3-torch chromium chromium-driver)
 
 say() { echo "setup: $*"; }
 die() {
@@ -51,6 +54,7 @@ has_candidate() {
 # Debian packages.
 
 wanted=("${base_packages[@]}")
+if [[ -n ${TESTS:-} ]]; then wanted+=("${test_packages[@]}"); fi
 if [[ $mlir_dir == "$default_mlir_dir" ]]; then
   wanted=("${llvm_packages[@]}" "${wanted[@]}")
 fi

@@ -14,7 +14,6 @@
 #include "fqat/Analysis/Findings.h"
 #include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
-#include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
 
 #include "llvm/ADT/DenseSet.h"
@@ -72,7 +71,6 @@ private:
     return instance ? instance.getOriginalName().str() : std::string();
   }
   StringRef getAuthor(unsigned frame) const;
-  Location getUserLoc(unsigned frame, Operation *op) const;
   std::string describe(unsigned event) const;
   Party makeCallParty(unsigned frame, const Twine &message) const;
   Party makeEventParty(unsigned event, const Twine &message) const;
@@ -125,19 +123,6 @@ StringRef Collector::getAuthor(unsigned frame) const {
   return frames[frame].getInstance();
 }
 
-/// The line where an op of a frame stands, or, if that is torch's own, the call
-/// in the author's code that comes to it.
-Location Collector::getUserLoc(unsigned frame, Operation *op) const {
-  ArrayRef<Frame> frames = trace.getFrames();
-  for (Operation *at = op; at; frame = frames[frame].parent) {
-    FileLineColLoc position = getPosition(at->getLoc());
-    if (position && !isInTorchPackage(position.getFilename().getValue()))
-      return at->getLoc();
-    at = frames[frame].op;
-  }
-  return op->getLoc();
-}
-
 /// What an event is, in the words of its author's model.
 std::string Collector::describe(unsigned index) const {
   const Event &event = trace.getEvents()[index];
@@ -152,7 +137,7 @@ std::string Collector::describe(unsigned index) const {
 
 Party Collector::makeCallParty(unsigned frame, const Twine &message) const {
   const Frame &callee = trace.getFrames()[frame];
-  Party party{getUserLoc(callee.parent, callee.op),
+  Party party{getUserLoc(trace, callee.parent, callee.op),
               trace.getFrames()[trace.getCaller(frame)].getInstance().str(),
               message.str(),
               {}};
@@ -163,8 +148,10 @@ Party Collector::makeCallParty(unsigned frame, const Twine &message) const {
 Party Collector::makeEventParty(unsigned index, const Twine &message) const {
   const Event &event = trace.getEvents()[index];
   StringRef instance = getAuthor(event.frame);
-  Party party{
-      getUserLoc(event.frame, event.op), instance.str(), message.str(), {}};
+  Party party{getUserLoc(trace, event.frame, event.op),
+              instance.str(),
+              message.str(),
+              {}};
   if (auto nop = dyn_cast<OutNopOp>(event.op)) {
     addWords(nop.getInstance(), party.words);
     return party;

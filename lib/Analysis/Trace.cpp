@@ -8,6 +8,7 @@
 
 #include "fqat/Analysis/Trace.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/Locations.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -243,6 +244,17 @@ collectCalls(const Trace &trace) {
       calls[callee].push_back(i);
   }
   return calls;
+}
+
+Location getUserLoc(const Trace &trace, unsigned frame, Operation *op) {
+  ArrayRef<Frame> frames = trace.getFrames();
+  for (Operation *at = op; at; frame = frames[frame].parent) {
+    FileLineColLoc position = getPosition(at->getLoc());
+    if (position && !isInTorchPackage(position.getFilename().getValue()))
+      return at->getLoc();
+    at = frames[frame].op;
+  }
+  return op->getLoc();
 }
 
 } // namespace fqat

@@ -66,12 +66,14 @@ std::string getOutputPath(const Options &options, StringRef input) {
   Emit emit = options.getEmit();
   StringRef extension = emit == Emit::MLIR       ? ".mlir"
                         : emit == Emit::Bytecode ? ".mlirbc"
+                        : emit == Emit::Dot      ? ".dot"
                                                  : ".pt";
   bool isFolder =
       !options.output.empty() && llvm::sys::fs::is_directory(options.output);
   if (!options.output.empty() && !isFolder)
     return options.output;
-  if (emit == Emit::MLIR && !isFolder && options.inputs.size() == 1)
+  if ((emit == Emit::MLIR || emit == Emit::Dot) && !isFolder &&
+      options.inputs.size() == 1)
     return "-";
   SmallString<128> path(isFolder ? StringRef(options.output)
                                  : llvm::sys::path::parent_path(input));
@@ -217,6 +219,15 @@ ExitCode Driver::find(mlir::ModuleOp model) {
   return report.count(Severity::Error) != 0 ? Found : Done;
 }
 
+std::optional<RunGraph> Driver::draw(mlir::ModuleOp model) {
+  FailureOr<AnchorSet> anchors = AnchorSet::create(
+      model, options.pipeline.anchors, options.pipeline.exclude);
+  if (failed(anchors))
+    return std::nullopt;
+  FailureOr<RunGraph> graph = RunGraph::create(model, *anchors);
+  return succeeded(graph) ? std::optional(std::move(*graph)) : std::nullopt;
+}
+
 ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream) {
   if (options.getEmit() == Emit::TorchScript) {
     ExitCode code = Unusable;
@@ -229,6 +240,13 @@ ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream) {
                                     isProved ? ExportCheck(check) : nullptr)))
       return Done;
     return code == NotProved ? NotProved : Unusable;
+  }
+  if (options.getEmit() == Emit::Dot) {
+    std::optional<RunGraph> graph = draw(model);
+    if (!graph)
+      return NotMet;
+    writeDot(*graph, llvm::sys::path::filename(input), stream);
+    return Done;
   }
   if (options.getEmit() == Emit::Bytecode) {
     BytecodeWriterConfig config;
@@ -402,6 +420,8 @@ ExitCode Driver::runSteps() {
   bool isProved = options.writesModel() && !options.noProof;
   if (isProved || options.verify)
     original = model->clone();
+  if (options.drawsModels())
+    report.before = draw(*model);
   // What is to be fixed is looked at before, if anyone wants to know.
   if (!options.check && !options.reports.empty())
     if (ExitCode code = find(*model); code != Done)
@@ -412,6 +432,8 @@ ExitCode Driver::runSteps() {
     if (code != Done)
       return code;
     report.setChanges(log);
+    if (options.drawsModels())
+      report.after = draw(*model);
   }
   ExitCode found = Done;
   if (options.check) {

@@ -28,7 +28,14 @@ Emit Options::getEmit() const {
   StringRef extension = sys::path::extension(output);
   return extension == ".mlir"     ? Emit::MLIR
          : extension == ".mlirbc" ? Emit::Bytecode
+         : extension == ".dot"    ? Emit::Dot
                                   : Emit::TorchScript;
+}
+
+bool Options::drawsModels() const {
+  return any_of(reports, [](StringRef path) {
+    return sys::path::extension(path) == ".html";
+  });
 }
 
 static std::string getVersion() {
@@ -116,11 +123,13 @@ void declareOptions(CLI::App &app, Options &options) {
       {"torchscript", Emit::TorchScript},
       {"mlir", Emit::MLIR},
       {"bytecode", Emit::Bytecode},
+      {"dot", Emit::Dot},
       {"none", Emit::None}};
-  app.add_option("--emit", options.emit,
-                 "What to write: torchscript, mlir (to standard output "
-                 "without -o), bytecode or none (default: by the extension of "
-                 "-o)")
+  app.add_option(
+         "--emit", options.emit,
+         "What to write: torchscript, mlir or dot (for Graphviz; both to "
+         "standard output without -o), bytecode or none (default: by "
+         "the extension of -o)")
       ->transform(CLI::CheckedTransformer(emits).description(""))
       ->type_name("KIND")
       ->group(output);
@@ -128,8 +137,8 @@ void declareOptions(CLI::App &app, Options &options) {
                "Leave big weights and source lines out of .mlir, for reading")
       ->group(output);
   app.add_option("--report", options.reports,
-                 "Write what was found and changed to a .json or .sarif file; "
-                 "may be given several times")
+                 "Write what was found and changed to a .json, .sarif or .html "
+                 "file; may be given several times")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("FILE")

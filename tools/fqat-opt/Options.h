@@ -31,7 +31,7 @@ enum ExitCode : int {
   Internal = 70,
 };
 
-enum class Emit { TorchScript, MLIR, Bytecode, None };
+enum class Emit { TorchScript, MLIR, Bytecode, Dot, None };
 
 struct Options {
   std::vector<std::string> inputs;
@@ -59,6 +59,8 @@ struct Options {
 
   /// Whether a file or standard output gets a model.
   bool writesModel() const { return getEmit() != Emit::None; }
+  /// Whether a report draws the models.
+  bool drawsModels() const;
   Emit getEmit() const;
 };
 

@@ -163,7 +163,9 @@ static ExitCode writeReport(const Report &report, StringRef path) {
     return fail(path, message);
   StringRef extension = sys::path::extension(path);
   SmallString<128> folder;
-  if (extension == ".sarif" && !sys::fs::current_path(folder))
+  if (extension == ".html")
+    writeHTML(report, file->os());
+  else if (extension == ".sarif" && !sys::fs::current_path(folder))
     writeSARIF(report, folder, file->os());
   else
     writeJSON(report, file->os());
@@ -191,8 +193,8 @@ static ExitCode checkOptions(const Options &options) {
                                "' too: fix them one by one");
   for (StringRef path : options.reports)
     if (StringRef extension = sys::path::extension(path);
-        extension != ".json" && extension != ".sarif")
-      return fail(path, "a report is a .json or .sarif file");
+        extension != ".json" && extension != ".sarif" && extension != ".html")
+      return fail(path, "a report is a .json, .sarif or .html file");
   return Done;
 }
 

@@ -286,6 +286,11 @@ private:
       innerFrames;
 };
 
+/// The line where an op of a frame stands, or, if that is torch's own, the call
+/// in the author's code that comes to it.
+mlir::Location getUserLoc(const Trace &trace, unsigned frame,
+                          mlir::Operation *op);
+
 /// The frames that calls of each instance open, by its symbol, in the order of
 /// the instances' first calls. Calls that an instance makes of its own methods
 /// are none.

@@ -14,6 +14,7 @@
 #define FQAT_REPORT_REPORT_H
 
 #include "fqat/Analysis/Findings.h"
+#include "fqat/Report/RunGraph.h"
 #include "fqat/Transforms/ChangeLog.h"
 
 #include <functional>
@@ -75,6 +76,9 @@ struct ModelReport {
   /// Whether the fixed model is shown to compute the same; nothing if that was
   /// not tried.
   std::optional<bool> proved;
+  /// The run of the model as it was read, and as it was written; only for a
+  /// report that draws them.
+  std::optional<RunGraph> before, after;
 
   void setFindings(llvm::ArrayRef<Finding> found);
   void setChanges(const ChangeLog &log);
@@ -105,6 +109,10 @@ void writeJSON(const Report &report, llvm::raw_ostream &os);
 /// named by their path from it, as code-review tools want them.
 void writeSARIF(const Report &report, llvm::StringRef folder,
                 llvm::raw_ostream &os);
+
+/// Writes a report as a page that needs no other file: the module tree and the
+/// run of each model, before and after.
+void writeHTML(const Report &report, llvm::raw_ostream &os);
 
 } // namespace fqat
 
