@@ -129,6 +129,15 @@ LogicalResult ComplexAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
+LogicalResult BitsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               unsigned feature, unsigned weight) {
+  if (feature != 0 && !isFeatureWidth(feature))
+    return emitError() << "feature bits are 4, 8, 10 or 12, not " << feature;
+  if (weight != 0 && !isWeightWidth(weight))
+    return emitError() << "weight bits are 4 or 8, not " << weight;
+  return success();
+}
+
 LogicalResult TensorAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  FlatSymbolRefAttr storage, StringRef dtype,
                                  ArrayRef<int64_t> sizes,

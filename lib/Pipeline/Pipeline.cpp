@@ -24,6 +24,16 @@ static OptionsT makeAnchorOptions(const PipelineOptions &options) {
   return result;
 }
 
+void addAssignBits(OpPassManager &manager, const PipelineOptions &options) {
+  if (options.bits.empty())
+    return;
+  AssignBitsPassOptions bitsOptions;
+  bitsOptions.anchors.assign(options.anchors.begin(), options.anchors.end());
+  bitsOptions.exclude.assign(options.exclude.begin(), options.exclude.end());
+  bitsOptions.file = options.bits;
+  manager.addPass(createAssignBitsPass(bitsOptions));
+}
+
 void buildFixPipeline(OpPassManager &manager, const PipelineOptions &options) {
   // Husks first: their calls are no calls. Then what makes one piece of code
   // run several times, so that every value has one place; then the nops, and
@@ -42,6 +52,7 @@ void buildFixPipeline(OpPassManager &manager, const PipelineOptions &options) {
   manager.addPass(createInsertOutNopPass(nopOptions));
   manager.addPass(
       createHoistTailPass(makeAnchorOptions<HoistTailPassOptions>(options)));
+  addAssignBits(manager, options);
   buildCheckPipeline(manager, options);
 }
 
@@ -80,6 +91,8 @@ struct FixOptions : public PassPipelineOptions<FixOptions> {
   Option<std::string> nopInstances{*this, "nop-instances",
                                    llvm::cl::desc("each or owner"),
                                    llvm::cl::init("each")};
+  Option<std::string> bits{*this, "bits",
+                           llvm::cl::desc("A file of bit widths")};
 };
 } // namespace
 
@@ -98,6 +111,7 @@ void registerPipelines() {
         result.nopName = options.nopName;
         result.cloneParams = options.cloneParams;
         result.nopInstances = options.nopInstances;
+        result.bits = options.bits;
         buildFixPipeline(manager, result);
       });
 }

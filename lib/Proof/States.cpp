@@ -243,8 +243,14 @@ bool Comparison::compareInterface() {
                         "' is another",
                     definition, other);
   }
-  SmallVector<RecordOp> records(original.getOps<RecordOp>());
-  SmallVector<RecordOp> others(fixed.getOps<RecordOp>());
+  // Bit widths are what the user wants, not what the model computes.
+  auto isCompared = [](RecordOp record) {
+    return record.getName() != FQATDialect::kBitsRecord;
+  };
+  auto records = llvm::to_vector(
+      llvm::make_filter_range(original.getOps<RecordOp>(), isCompared));
+  auto others = llvm::to_vector(
+      llvm::make_filter_range(fixed.getOps<RecordOp>(), isCompared));
   if (records.size() != others.size() ||
       !llvm::all_of(llvm::zip(records, others), [](auto pair) {
         auto [a, b] = pair;

@@ -75,6 +75,8 @@ void DataWriter::writeGraph(StringRef name, const RunGraph &graph) {
             for (unsigned read : node.reads)
               json.value(read);
           });
+          json.value(node.featureBits);
+          json.value(node.weightBits);
         });
     });
     json.attributeArray("strings", [&] {

@@ -51,6 +51,13 @@ static void writeFinding(json::OStream &json, StringRef model,
   });
 }
 
+static void writeBits(json::OStream &json, StringRef name, unsigned bits) {
+  if (bits == 0)
+    json.attribute(name, nullptr);
+  else
+    json.attribute(name, bits);
+}
+
 static void writeProved(json::OStream &json, std::optional<bool> proved) {
   if (proved)
     json.attribute("proved", *proved);
@@ -106,6 +113,16 @@ void writeJSON(const Report &report, raw_ostream &os) {
             json.attribute("model", json::fixUTF8(model.input));
             json.attribute("kind", getName(change.kind));
             writePlace(json, change.place);
+          });
+    });
+    json.attributeArray("layers", [&] {
+      for (const ModelReport &model : report.models)
+        for (const ReportedLayer &layer : model.layers)
+          json.object([&] {
+            json.attribute("model", json::fixUTF8(model.input));
+            writePlace(json, layer.place);
+            writeBits(json, "feature", layer.feature);
+            writeBits(json, "weight", layer.weight);
           });
     });
     writeProved(json, areProved(report));

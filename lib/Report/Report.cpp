@@ -9,9 +9,11 @@
 #include "fqat/Report/Report.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Locations.h"
+#include "fqat/Support/Model.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
@@ -62,6 +64,26 @@ void ModelReport::setChanges(const ChangeLog &log) {
   for (const Change &change : log.getChanges())
     changes.push_back(
         {change.kind, makePlace(change.loc, change.instance, change.message)});
+}
+
+void ModelReport::setLayers(mlir::ModuleOp model) {
+  // A method that is called from several places can be there several times.
+  llvm::StringSet<> seen;
+  model.walk([&](OperatorOp op) {
+    auto bits = op->getAttrOfType<BitsAttr>(FQATDialect::kBitsAttr);
+    if (!bits || !seen.insert(getInstanceOf(op)).second)
+      return;
+    std::string message;
+    llvm::raw_string_ostream os(message);
+    os << describeOp(op) << " has";
+    if (bits.getFeature() != 0)
+      os << ' ' << bits.getFeature() << " feature bits";
+    if (bits.getWeight() != 0)
+      os << (bits.getFeature() != 0 ? " and " : " ") << bits.getWeight()
+         << " weight bits";
+    layers.push_back({makePlace(op.getLoc(), getInstanceOf(op), message),
+                      bits.getFeature(), bits.getWeight()});
+  });
 }
 
 unsigned ModelReport::count(Severity severity, std::optional<Rule> rule) const {

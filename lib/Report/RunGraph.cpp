@@ -73,7 +73,13 @@ FailureOr<RunGraph> RunGraph::create(mlir::ModuleOp model,
               regions.isReturned(i),
               "",
               0,
+              0,
+              0,
               {}};
+    if (auto bits = event.op->getAttrOfType<BitsAttr>(FQATDialect::kBitsAttr)) {
+      node.featureBits = bits.getFeature();
+      node.weightBits = bits.getWeight();
+    }
     if (FileLineColLoc position =
             getPosition(getUserLoc(*trace, event.frame, event.op))) {
       node.file = position.getFilename().str();
@@ -160,9 +166,13 @@ private:
   void writeNode(unsigned index, unsigned depth) {
     const RunGraph::Node &node = graph.nodes[index];
     os.indent(2 * depth) << 'n' << index << " [label=\""
-                         << llvm::DOT::EscapeString(node.op)
-                         << "\", fillcolor=\"" << getColor(node.region)
-                         << "\", tooltip=\"" << getName(node.region);
+                         << llvm::DOT::EscapeString(node.op);
+    if (node.featureBits != 0)
+      os << "\\nfeature " << node.featureBits;
+    if (node.weightBits != 0)
+      os << "\\nweight " << node.weightBits;
+    os << "\", fillcolor=\"" << getColor(node.region) << "\", tooltip=\""
+       << getName(node.region);
     if (!node.file.empty())
       os << ", " << llvm::DOT::EscapeString(node.file) << ':' << node.line;
     os << '"';

@@ -61,8 +61,13 @@ void ClassKeys::addOp(Operation &op, StringRef instance, Numbers &numbers,
   addPointer(op.getName().getAsOpaquePointer(), key);
   for (Value operand : op.getOperands())
     addNumber(numbers.lookup(operand), key);
-  addNumber(op.getAttrs().size(), key);
-  for (NamedAttribute attr : op.getAttrDictionary()) {
+  // Bit widths are no code: they stand in a record of their own.
+  SmallVector<NamedAttribute> attrs(op.getAttrDictionary().getValue());
+  llvm::erase_if(attrs, [](NamedAttribute attr) {
+    return attr.getName() == FQATDialect::kBitsAttr;
+  });
+  addNumber(attrs.size(), key);
+  for (NamedAttribute attr : attrs) {
     addPointer(attr.getName().getAsOpaquePointer(), key);
     addAttribute(attr.getValue(), instance, key);
   }

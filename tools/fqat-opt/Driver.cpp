@@ -190,6 +190,8 @@ ExitCode Driver::runPasses(mlir::ModuleOp model) {
   } else if (!options.check) {
     buildFixPipeline(manager, options.pipeline);
   }
+  if (options.check || !options.passPipeline.empty())
+    addAssignBits(manager, options.pipeline);
   addChangeReader(manager, log);
   if (failed(manager.run(model)))
     return NotMet;
@@ -426,13 +428,15 @@ ExitCode Driver::runSteps() {
   if (!options.check && !options.reports.empty())
     if (ExitCode code = find(*model); code != Done)
       return code;
-  if (!options.check || !options.passPipeline.empty()) {
+  if (!options.check || !options.passPipeline.empty() ||
+      !options.pipeline.bits.empty()) {
     ExitCode code = runPasses(*model);
     sayTime("passes");
     if (code != Done)
       return code;
     report.setChanges(log);
-    if (options.drawsModels())
+    report.setLayers(*model);
+    if (options.drawsModels() && !options.check)
       report.after = draw(*model);
   }
   ExitCode found = Done;

@@ -195,6 +195,11 @@ void declareOptions(CLI::App &app, Options &options) {
       ->capture_default_str()
       ->type_name("HOW")
       ->group(model);
+  app.add_option("--bits", options.pipeline.bits,
+                 "Bit widths by instance, as YAML: model.22.*: {feature: 10, "
+                 "weight: 8}; a later pattern wins")
+      ->type_name("FILE")
+      ->group(model);
   app.add_option("--pass-pipeline", options.passPipeline,
                  "Own choice and order of passes: 'builtin.module(...)'")
       ->type_name("TEXT")

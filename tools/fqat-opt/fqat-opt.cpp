@@ -12,11 +12,13 @@
 #include "fqat/Pipeline/Pipeline.h"
 #include "fqat/TorchScript/Import.h"
 #include "fqat/TorchScript/Zip.h"
+#include "fqat/Transforms/BitWidths.h"
 
 #include "mlir/Support/FileUtilities.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Signals.h"
@@ -198,6 +200,20 @@ static ExitCode checkOptions(const Options &options) {
   return Done;
 }
 
+/// Whether a file of bit widths is right; says what is wrong, with the line.
+static bool areBitsReadable(const std::string &path) {
+  auto buffer = MemoryBuffer::getFile(path, /*IsText=*/true);
+  TextPrinter printer(errs(), [&](StringRef) -> std::optional<StringRef> {
+    if (!buffer)
+      return std::nullopt;
+    return (*buffer)->getBuffer();
+  });
+  return succeeded(readBitPatterns(
+      path, [&](unsigned line, unsigned column, const Twine &message) {
+        printer.print("error", Place{"", path, line, column}, message);
+      }));
+}
+
 static int runMain(int argc, char **argv) {
   Options options;
   CLI::App app("Fixes TorchScript models for fixed-point quantisation-aware "
@@ -250,6 +266,8 @@ static int runMain(int argc, char **argv) {
   if (!options.baseline.empty())
     if (Error error = suppressions.readBaseline(options.baseline))
       return fail(options.baseline, toString(std::move(error)));
+  if (!options.pipeline.bits.empty() && !areBitsReadable(options.pipeline.bits))
+    return Unusable;
   for (const std::string &library : options.operatorLibraries)
     if (Error error = loadOperatorLibrary(library))
       return fail(library, toString(std::move(error)));

@@ -45,6 +45,29 @@ def FQAT_TensorAttr : FQAT_Attr<"Tensor", "tensor"> {
   let genVerifyDecl = 1;
 }
 
+def FQAT_BitsAttr : FQAT_Attr<"Bits", "bits"> {
+  let summary = "The bit widths that the board gives a layer";
+  let description = [{
+    `feature` is that of the layer's output, 4, 8, 10 or 12; `weight` that of its
+    weights, 4 or 8. 0 means that nobody said. The attribute `fqat.bits` of an
+    anchor.
+
+    ```mlir
+    %0 = fqat.op "aten::conv2d"(%x, %w) {fqat.bits = #fqat.bits<feature = 10, weight = 4>} : ...
+    ```
+  }];
+  let parameters = (ins DefaultValuedParameter<"unsigned", "0">:$feature,
+                        DefaultValuedParameter<"unsigned", "0">:$weight);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let extraClassDeclaration = [{
+    static bool isFeatureWidth(int64_t bits) {
+      return bits == 4 || bits == 8 || bits == 10 || bits == 12;
+    }
+    static bool isWeightWidth(int64_t bits) { return bits == 4 || bits == 8; }
+  }];
+  let genVerifyDecl = 1;
+}
+
 def FQAT_DeviceAttr : FQAT_Attr<"Device", "device"> {
   let summary = "A device, as torch spells it (`cpu`, `cuda:0`)";
   let parameters = (ins StringRefParameter<>:$spelling);

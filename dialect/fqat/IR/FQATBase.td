@@ -38,6 +38,10 @@ def FQAT_Dialect : Dialect {
     static constexpr ::llvm::StringLiteral kArgDefaultAttr{"fqat.default"};
     static constexpr ::llvm::StringLiteral kArgKeywordOnlyAttr{
         "fqat.keyword_only"};
+    /// The name of the attribute of an anchor that holds its bit widths, and
+    /// that of the record of a file that tells those of all layers.
+    static constexpr ::llvm::StringLiteral kBitsAttr{"fqat.bits"};
+    static constexpr ::llvm::StringLiteral kBitsRecord{"extra/fqat_bits.json"};
 
   private:
     void registerTypes();

@@ -201,6 +201,28 @@ def HoistTailPass : Pass<"fqat-hoist-tail", "::mlir::ModuleOp">,
   ];
 }
 
+def AssignBitsPass : Pass<"fqat-assign-bits", "::mlir::ModuleOp">,
+    AnchorOptions {
+  let summary = "Give layers the bit widths of a file";
+  let description = [{
+    The file maps globs of instances to feature and weight bits; a later pattern
+    wins. What matches an instance gives its clones the same, unless a pattern
+    names them alone. Each anchor gets the attribute `fqat.bits`, and the model
+    a record `extra/fqat_bits.json` that tells those of all layers. A pattern
+    that matches no layer is a warning.
+
+    ```mlir
+    %0 = fqat.op "aten::conv2d"(%x, %w) {fqat.bits = #fqat.bits<feature = 12, weight = 8>} : ...
+    ```
+  }];
+  let options = !listconcat(anchorOptions, [
+    Option<"file", "file", "std::string", /*default=*/"", "The file, YAML">,
+  ]);
+  let statistics = [
+    Statistic<"numLayers", "num-layers", "Layers that got bit widths">,
+  ];
+}
+
 def CheckPass : Pass<"fqat-check", "::mlir::ModuleOp">,
     AnchorOptions, NopNameOption {
   let summary = "Report what breaks the rules, change nothing";

@@ -28,11 +28,18 @@ struct PipelineOptions {
   /// `copy` or `share`.
   std::string cloneParams = "copy";
   std::string nopInstances = "each";
+  /// A file of bit widths; empty for none.
+  std::string bits;
 };
 
 /// Adds the passes that make a model obey the rules. They end with the check.
 void buildFixPipeline(mlir::OpPassManager &manager,
                       const PipelineOptions &options);
+
+/// Adds the pass that gives layers their bit widths, if there is a file of
+/// them.
+void addAssignBits(mlir::OpPassManager &manager,
+                   const PipelineOptions &options);
 
 /// Adds the passes that report what breaks the rules.
 void buildCheckPipeline(mlir::OpPassManager &manager,

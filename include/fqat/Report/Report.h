@@ -56,6 +56,12 @@ struct ReportedFinding {
   enum Suppression { None, Ignored, InBaseline } suppression = None;
 };
 
+/// The bit widths of a layer; 0 is not given.
+struct ReportedLayer {
+  Place place;
+  unsigned feature, weight;
+};
+
 struct ReportedChange {
   Change::Kind kind;
   Place place;
@@ -71,6 +77,8 @@ struct ModelReport {
   unsigned anchors = 0, crossingValues = 0;
   std::vector<ReportedFinding> findings;
   std::vector<ReportedChange> changes;
+  /// The layers that have bit widths.
+  std::vector<ReportedLayer> layers;
   /// Why nothing was written.
   std::vector<Place> errors;
   /// Whether the fixed model is shown to compute the same; nothing if that was
@@ -82,6 +90,7 @@ struct ModelReport {
 
   void setFindings(llvm::ArrayRef<Finding> found);
   void setChanges(const ChangeLog &log);
+  void setLayers(mlir::ModuleOp model);
   /// The findings of a severity that nothing suppresses.
   unsigned count(Severity severity,
                  std::optional<Rule> rule = std::nullopt) const;

@@ -51,6 +51,8 @@ struct RunGraph {
     bool isReturned;
     std::string file;
     unsigned line;
+    /// Bit widths of a layer; 0 is not given.
+    unsigned featureBits, weightBits;
     /// The nodes that it depends on, in their order.
     std::vector<unsigned> reads;
   };
