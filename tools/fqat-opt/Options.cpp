@@ -125,13 +125,12 @@ void declareOptions(CLI::App &app, Options &options) {
       {"bytecode", Emit::Bytecode},
       {"dot", Emit::Dot},
       {"none", Emit::None}};
-  app.add_option(
-         "--emit", options.emit,
-         "What to write: torchscript, mlir or dot (for Graphviz; both to "
-         "standard output without -o), bytecode or none (default: by "
-         "the extension of -o)")
+  app.add_option("--emit", options.emit,
+                 "What to write; dot is for Graphviz; mlir and dot go to "
+                 "standard output without -o (default: by the extension of "
+                 "-o)")
       ->transform(CLI::CheckedTransformer(emits).description(""))
-      ->type_name("KIND")
+      ->type_name("torchscript|mlir|bytecode|dot|none")
       ->group(output);
   app.add_flag("--elide-weights", options.elideWeights,
                "Leave big weights and source lines out of .mlir, for reading")
@@ -165,10 +164,10 @@ void declareOptions(CLI::App &app, Options &options) {
 
   const std::string model = "Model";
   app.add_option("--anchors", options.pipeline.anchors,
-                 "Op families that are layers (default: conv,linear)")
+                 "Op families that are layers (default: both)")
       ->delimiter(',')
       ->check(isOneOf({"conv", "linear"}))
-      ->type_name("LIST")
+      ->type_name("conv,linear")
       ->group(model);
   app.add_option("--exclude", options.pipeline.exclude,
                  "Globs of instances, and what is below them, whose ops are "
@@ -186,14 +185,14 @@ void declareOptions(CLI::App &app, Options &options) {
                  "those of one module share one")
       ->check(isOneOf({"each", "owner"}))
       ->capture_default_str()
-      ->type_name("WHICH")
+      ->type_name("each|owner")
       ->group(model);
   app.add_option("--clone-params", options.pipeline.cloneParams,
                  "copy: each clone has parameters of its own; share: they "
                  "stay tied")
       ->check(isOneOf({"copy", "share"}))
       ->capture_default_str()
-      ->type_name("HOW")
+      ->type_name("copy|share")
       ->group(model);
   app.add_option("--bits", options.pipeline.bits,
                  "Bit widths by instance, as YAML: model.22.*: {feature: 10, "
@@ -229,10 +228,10 @@ void declareOptions(CLI::App &app, Options &options) {
                  "Models that are worked on at a time (default: one a core)")
       ->type_name("N")
       ->group(program);
-  app.add_option("--color", options.color, "auto, always or never")
+  app.add_option("--color", options.color, "Whether to colour what is printed")
       ->check(isOneOf({"auto", "always", "never"}))
       ->capture_default_str()
-      ->type_name("WHEN")
+      ->type_name("auto|always|never")
       ->group(program);
   app.add_flag("--progress", options.progress,
                "Show how many inputs are done (default: on a terminal)")
@@ -240,6 +239,13 @@ void declareOptions(CLI::App &app, Options &options) {
   app.add_flag("-q,--quiet", options.quiet, "Print errors only")
       ->group(program);
   app.add_flag("-v,--verbose", options.verbose, "Print times of the phases")
+      ->group(program);
+  app.add_option("--completion", options.completion,
+                 "Print the script that completes this command line in a shell")
+      ->check(isOneOf({"bash", "zsh", "fish"}))
+      ->type_name("bash|zsh|fish")
+      ->group(program);
+  app.add_flag("--man", options.manPage, "Print the manual, for man")
       ->group(program);
   app.set_version_flag("--version", getVersion())->group(program);
   app.set_help_flag("-h,--help", "Print this help and exit")->group(program);

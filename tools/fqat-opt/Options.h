@@ -51,6 +51,9 @@ struct Options {
   std::vector<std::string> ignored;
   std::string baseline;
   std::string explained;
+  /// A shell, to print a script for.
+  std::string completion;
+  bool manPage = false;
   /// `auto`, `always` or `never`.
   std::string color = "auto";
   /// 0: as many as there are cores.

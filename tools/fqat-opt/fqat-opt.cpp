@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Driver.h"
+#include "Manual.h"
 #include "Options.h"
 
 #include "fqat/Pipeline/Pipeline.h"
@@ -222,7 +223,9 @@ static int runMain(int argc, char **argv) {
   declareOptions(app, options);
   try {
     app.parse(argc, argv);
-    if (options.inputs.empty() && options.explained.empty())
+    bool isManual = !options.explained.empty() || !options.completion.empty() ||
+                    options.manPage;
+    if (options.inputs.empty() && !isManual)
       throw CLI::RequiredError("INPUT");
   } catch (const CLI::ParseError &error) {
     return app.exit(error) == 0 ? Done : Unusable;
@@ -233,6 +236,14 @@ static int runMain(int argc, char **argv) {
                        (options.color == "auto" && isTerminal &&
                         sys::Process::StandardErrHasColors() &&
                         !std::getenv("NO_COLOR")));
+  if (!options.completion.empty()) {
+    writeCompletion(app, options.completion, outs());
+    return Done;
+  }
+  if (options.manPage) {
+    writeManPage(app, FQAT_VERSION, outs());
+    return Done;
+  }
   if (!options.explained.empty()) {
     std::optional<Rule> rule = parseRule(options.explained);
     if (!rule)
