@@ -43,7 +43,7 @@ FailureOr<RunGraph> RunGraph::create(mlir::ModuleOp model,
   for (auto instance : model.getOps<ModuleOp>())
     indexOf.try_emplace(instance.getSymName(), indexOf.size());
   for (auto instance : model.getOps<ModuleOp>()) {
-    auto found = calls.find(instance.getSymNameAttr());
+    auto *found = calls.find(instance.getSymNameAttr());
     StringRef parent = instance.isRoot()
                            ? instance.getSymName()
                            : splitPath(instance.getSymName()).first;

@@ -55,7 +55,7 @@ Error Suppressions::readBaseline(StringRef path) {
 }
 
 void Suppressions::apply(ModelReport &model) {
-  std::scoped_lock lock(mutex);
+  std::scoped_lock<std::mutex> lock(mutex);
   for (ReportedFinding &finding : model.findings) {
     auto known = baseline.find(finding.fingerprint);
     if (known != baseline.end()) {

@@ -221,13 +221,12 @@ ExitCode Driver::find(mlir::ModuleOp model) {
   return report.count(Severity::Error) != 0 ? Found : Done;
 }
 
-std::optional<RunGraph> Driver::draw(mlir::ModuleOp model) {
+FailureOr<RunGraph> Driver::draw(mlir::ModuleOp model) {
   FailureOr<AnchorSet> anchors = AnchorSet::create(
       model, options.pipeline.anchors, options.pipeline.exclude);
   if (failed(anchors))
-    return std::nullopt;
-  FailureOr<RunGraph> graph = RunGraph::create(model, *anchors);
-  return succeeded(graph) ? std::optional(std::move(*graph)) : std::nullopt;
+    return failure();
+  return RunGraph::create(model, *anchors);
 }
 
 ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream) {
@@ -244,8 +243,8 @@ ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream) {
     return code == NotProved ? NotProved : Unusable;
   }
   if (options.getEmit() == Emit::Dot) {
-    std::optional<RunGraph> graph = draw(model);
-    if (!graph)
+    FailureOr<RunGraph> graph = draw(model);
+    if (failed(graph))
       return NotMet;
     writeDot(*graph, llvm::sys::path::filename(input), stream);
     return Done;
@@ -375,7 +374,7 @@ ExitCode Driver::verifyFile(const std::string &path) {
           tracedInputs.assign(blob->getData().begin(), blob->getData().end());
   // Torch's random state is one for all threads.
   static std::mutex running;
-  std::scoped_lock lock(running);
+  std::scoped_lock<std::mutex> lock(running);
   auto comparison =
       compareRuns(input, path, options.verifyInputs, tracedInputs);
   if (!comparison)

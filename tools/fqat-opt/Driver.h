@@ -44,8 +44,7 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> read();
   ExitCode runPasses(mlir::ModuleOp model);
   ExitCode find(mlir::ModuleOp model);
-  /// Nothing, with a diagnostic, where the model cannot be followed.
-  std::optional<RunGraph> draw(mlir::ModuleOp model);
+  mlir::FailureOr<RunGraph> draw(mlir::ModuleOp model);
   ExitCode prove(mlir::ModuleOp model);
   ExitCode verifyFile(const std::string &path);
   ExitCode write(mlir::ModuleOp model, llvm::StringRef output);

@@ -210,10 +210,13 @@ static void writeZsh(ArrayRef<Entry> entries, raw_ostream &os) {
                        : entry.isOptionalValue ? "=-"
                        : isLong                ? "="
                                                : "";
-      os << " \\\n  "
-         << quote((entry.names.size() > 1 ? "(" + join(entry.names, " ") + ")"
-                                          : std::string()) +
-                  name + sign.str() + "[" + description + "]" + value);
+      std::string spec;
+      raw_string_ostream stream(spec);
+      // One of the names excludes the others.
+      if (entry.names.size() > 1)
+        stream << '(' << join(entry.names, " ") << ')';
+      stream << name << sign << '[' << description << ']' << value;
+      os << " \\\n  " << quote(spec);
     }
   }
   os << " \\\n  '*:input:_files'\n";

@@ -15,14 +15,11 @@
 #define FQAT_OPT_MANUAL_H
 
 #include "llvm/ADT/StringRef.h"
+#include "llvm/Support/raw_ostream.h"
 
 namespace CLI {
 class App;
 } // namespace CLI
-
-namespace llvm {
-class raw_ostream;
-} // namespace llvm
 
 namespace fqat {
 

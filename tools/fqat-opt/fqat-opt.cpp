@@ -133,7 +133,7 @@ void Session::hideProgress() {
 }
 
 void Session::finish(size_t index, std::string text) {
-  std::scoped_lock lock(mutex);
+  std::scoped_lock<std::mutex> lock(mutex);
   texts[index] = std::move(text);
   ++numDone;
   hideProgress();

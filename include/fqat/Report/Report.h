@@ -28,15 +28,15 @@ namespace fqat {
 /// what is to be said of it.
 struct Place {
   /// The path of an instance, as `named_modules()` spells it.
-  std::string instance;
+  std::string instance = {};
   /// Empty where it is not known.
-  std::string file;
+  std::string file = {};
   /// From 1; 0 is not known.
   unsigned line = 0, column = 0;
-  std::string message;
+  std::string message = {};
   /// What to point at in the line where the column is not known: names, the
   /// best first.
-  llvm::SmallVector<std::string, 2> words;
+  llvm::SmallVector<std::string, 2> words = {};
 };
 
 Place makePlace(mlir::Location loc, llvm::StringRef instance,
