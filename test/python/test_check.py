@@ -359,6 +359,23 @@ def test_report_that_cannot_be_written(tool, model):
     assert "a report is a .json, .sarif or .html file" in result.stderr
 
 
+def test_model_that_cannot_be_followed_is_told_once(tool):
+    path, page = tool.folder / "loop.mlir", tool.folder / "r.html"
+    path.write_text(
+        'fqat.module @"$" class "__torch__.Net" slots ["a"]\n'
+        'fqat.module @a class "__torch__.A" slots []\n'
+        'fqat.method @forward() attributes {instance = @"$"} {\n'
+        "  fqat.call @a.forward() : () -> ()\n  fqat.return\n}\n"
+        "fqat.method @a.forward() attributes {instance = @a} {\n"
+        "  fqat.call @a.forward() : () -> ()\n  fqat.return\n}\n"
+    )
+    for arguments in (["--check"], ["-o", tool.folder / "out.mlir"]):
+        code = 1 if "--check" in arguments else 3
+        result = tool.run(*arguments, path, "--report", page, expect=code)
+        assert result.stderr.count("error: ") == 1, result.stderr
+        assert page.exists() and not (tool.folder / "out.mlir").exists()
+
+
 # Several models -----------------------------------------------------------------------------------
 
 

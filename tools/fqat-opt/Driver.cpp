@@ -210,6 +210,8 @@ ExitCode Driver::find(mlir::ModuleOp model) {
       findBrokenRules(model, *anchors, options.pipeline.nopName);
   if (failed(findings))
     return options.check ? Found : NotMet;
+  if (options.drawsModels())
+    report.before = draw(model);
   report.setFindings(*findings);
   suppressions.apply(report);
   if (!options.check)
@@ -421,8 +423,6 @@ ExitCode Driver::runSteps() {
   bool isProved = options.writesModel() && !options.noProof;
   if (isProved || options.verify)
     original = model->clone();
-  if (options.drawsModels())
-    report.before = draw(*model);
   // What is to be fixed is looked at before, if anyone wants to know.
   if (!options.check && !options.reports.empty())
     if (ExitCode code = find(*model); code != Done)
@@ -434,10 +434,10 @@ ExitCode Driver::runSteps() {
     if (code != Done)
       return code;
     report.setChanges(log);
-    report.setLayers(*model);
     if (options.drawsModels() && !options.check)
       report.after = draw(*model);
   }
+  report.setLayers(*model);
   ExitCode found = Done;
   if (options.check) {
     found = find(*model);
