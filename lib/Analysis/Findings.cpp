@@ -126,13 +126,10 @@ StringRef Collector::getAuthor(unsigned frame) const {
 /// What an event is, in the words of its author's model.
 std::string Collector::describe(unsigned index) const {
   const Event &event = trace.getEvents()[index];
-  StringRef instance = getAuthor(event.frame);
-  if (auto op = dyn_cast<OperatorOp>(event.op))
-    return ("'" + op.getShortName() + "' in " + name(instance)).str();
   if (auto nop = dyn_cast<OutNopOp>(event.op))
     return name(nop.getInstance());
-  return "'" + event.op->getName().stripDialect().str() + "' in " +
-         name(instance);
+  return ("'" + getShortName(event.op) + "' in " + name(getAuthor(event.frame)))
+      .str();
 }
 
 Party Collector::makeCallParty(unsigned frame, const Twine &message) const {

@@ -16,10 +16,15 @@ using namespace mlir;
 namespace fqat {
 
 template <typename OptionsT>
-static OptionsT makeAnchorOptions(const PipelineOptions &options) {
-  OptionsT result;
+static void setAnchors(OptionsT &result, const PipelineOptions &options) {
   result.anchors.assign(options.anchors.begin(), options.anchors.end());
   result.exclude.assign(options.exclude.begin(), options.exclude.end());
+}
+
+template <typename OptionsT>
+static OptionsT makeAnchorOptions(const PipelineOptions &options) {
+  OptionsT result;
+  setAnchors(result, options);
   result.nopName = options.nopName;
   return result;
 }
@@ -28,8 +33,7 @@ void addAssignBits(OpPassManager &manager, const PipelineOptions &options) {
   if (options.bits.empty())
     return;
   AssignBitsPassOptions bitsOptions;
-  bitsOptions.anchors.assign(options.anchors.begin(), options.anchors.end());
-  bitsOptions.exclude.assign(options.exclude.begin(), options.exclude.end());
+  setAnchors(bitsOptions, options);
   bitsOptions.file = options.bits;
   manager.addPass(createAssignBitsPass(bitsOptions));
 }
@@ -41,8 +45,7 @@ void buildFixPipeline(OpPassManager &manager, const PipelineOptions &options) {
   manager.addPass(createCanonicalizeEntryPass());
   manager.addPass(createLowerListPass());
   InlineFunctionsPassOptions inlineOptions;
-  inlineOptions.anchors.assign(options.anchors.begin(), options.anchors.end());
-  inlineOptions.exclude.assign(options.exclude.begin(), options.exclude.end());
+  setAnchors(inlineOptions, options);
   manager.addPass(createInlineFunctionsPass(inlineOptions));
   manager.addPass(createUnrollLoopsPass());
   manager.addPass(createCloneSharedModulesPass(

@@ -14,16 +14,16 @@ using namespace llvm;
 
 namespace fqat {
 
+/// A value, or null where it is not known.
+static void writeOrNull(json::OStream &json, StringRef name, bool isKnown,
+                        const json::Value &value) {
+  json.attribute(name, isKnown ? value : json::Value(nullptr));
+}
+
 static void writePlace(json::OStream &json, const Place &place) {
   json.attribute("instance", place.instance);
-  if (place.file.empty())
-    json.attribute("file", nullptr);
-  else
-    json.attribute("file", json::fixUTF8(place.file));
-  if (place.line == 0)
-    json.attribute("line", nullptr);
-  else
-    json.attribute("line", place.line);
+  writeOrNull(json, "file", !place.file.empty(), json::fixUTF8(place.file));
+  writeOrNull(json, "line", place.line != 0, place.line);
   json.attribute("message", json::fixUTF8(place.message));
 }
 
@@ -37,13 +37,10 @@ static void writeFinding(json::OStream &json, StringRef model,
     writePlace(json, finding.main);
     json.attribute("remedy", finding.remedy);
     json.attribute("fingerprint", finding.fingerprint);
-    if (finding.suppression == ReportedFinding::None)
-      json.attribute("suppressed", nullptr);
-    else
-      json.attribute("suppressed",
-                     finding.suppression == ReportedFinding::Ignored
-                         ? "ignore"
-                         : "baseline");
+    writeOrNull(json, "suppressed",
+                finding.suppression != ReportedFinding::None,
+                finding.suppression == ReportedFinding::Ignored ? "ignore"
+                                                                : "baseline");
     json.attributeArray("related", [&] {
       for (const Place &place : finding.others)
         json.object([&] { writePlace(json, place); });
@@ -51,31 +48,16 @@ static void writeFinding(json::OStream &json, StringRef model,
   });
 }
 
-static void writeBits(json::OStream &json, StringRef name, unsigned bits) {
-  if (bits == 0)
-    json.attribute(name, nullptr);
-  else
-    json.attribute(name, bits);
-}
-
-static void writeProved(json::OStream &json, std::optional<bool> proved) {
-  if (proved)
-    json.attribute("proved", *proved);
-  else
-    json.attribute("proved", nullptr);
-}
-
 static void writeModel(json::OStream &json, const ModelReport &model) {
   json.object([&] {
     json.attribute("input", json::fixUTF8(model.input));
-    if (model.output.empty())
-      json.attribute("output", nullptr);
-    else
-      json.attribute("output", json::fixUTF8(model.output));
+    writeOrNull(json, "output", !model.output.empty(),
+                json::fixUTF8(model.output));
     json.attribute("exit_code", model.exitCode);
     json.attribute("anchors", model.anchors);
     json.attribute("crossing_values", model.crossingValues);
-    writeProved(json, model.proved);
+    writeOrNull(json, "proved", model.proved.has_value(),
+                model.proved.value_or(false));
     json.attributeArray("errors", [&] {
       for (const Place &place : model.errors)
         json.object([&] { writePlace(json, place); });
@@ -121,11 +103,12 @@ void writeJSON(const Report &report, raw_ostream &os) {
           json.object([&] {
             json.attribute("model", json::fixUTF8(model.input));
             writePlace(json, layer.place);
-            writeBits(json, "feature", layer.feature);
-            writeBits(json, "weight", layer.weight);
+            writeOrNull(json, "feature", layer.feature != 0, layer.feature);
+            writeOrNull(json, "weight", layer.weight != 0, layer.weight);
           });
     });
-    writeProved(json, areProved(report));
+    std::optional<bool> proved = areProved(report);
+    writeOrNull(json, "proved", proved.has_value(), proved.value_or(false));
   });
   os << '\n';
 }

@@ -99,6 +99,13 @@ unsigned ModelReport::countSuppressed() const {
   });
 }
 
+int Report::getExitCode() const {
+  int worst = 0;
+  for (const ModelReport &model : models)
+    worst = std::max(worst, model.exitCode);
+  return worst;
+}
+
 StringRef getName(Change::Kind kind) {
   switch (kind) {
   case Change::Nop:

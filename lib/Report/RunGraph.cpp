@@ -10,6 +10,7 @@
 #include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Locations.h"
+#include "fqat/Support/Model.h"
 
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/GraphWriter.h"
@@ -60,13 +61,10 @@ FailureOr<RunGraph> RunGraph::create(mlir::ModuleOp model,
     if (!event.isTensorEvent())
       continue;
     nodeOf[i] = graph.nodes.size();
-    StringRef op = event.op->getName().stripDialect();
     StringRef instance = trace->getFrames()[event.frame].getInstance();
-    if (auto known = dyn_cast<OperatorOp>(event.op))
-      op = known.getShortName();
     if (auto nop = dyn_cast<OutNopOp>(event.op))
       instance = nop.getInstance();
-    Node node{op.str(),
+    Node node{getShortName(event.op).str(),
               indexOf.lookup(instance),
               getRegion(regions, event, i),
               /*isCrossing=*/false,

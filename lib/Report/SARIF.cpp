@@ -171,9 +171,7 @@ void Writer::writeChange(const ModelReport &model,
 }
 
 void Writer::writeInvocation() {
-  int exitCode = 0;
-  for (const ModelReport &model : report.models)
-    exitCode = std::max(exitCode, model.exitCode);
+  int exitCode = report.getExitCode();
   json.attributeArray("invocations", [&] {
     json.object([&] {
       // 0 and 1 are what a check that ran to its end gives.

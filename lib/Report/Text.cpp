@@ -113,6 +113,17 @@ void TextPrinter::print(const ReportedFinding &finding) {
           "and " + Twine(finding.others.size() - finding.numShown) + " more");
 }
 
+void printCounts(const ModelReport &model, StringRef clean, raw_ostream &os) {
+  if (unsigned errors = model.count(Severity::Error))
+    os << errors << (errors == 1 ? " error" : " errors");
+  else
+    os << clean;
+  if (unsigned notes = model.count(Severity::Note))
+    os << ", " << notes << (notes == 1 ? " note" : " notes");
+  if (unsigned suppressed = model.countSuppressed())
+    os << ", " << suppressed << " suppressed";
+}
+
 void printTable(const Report &report, raw_ostream &os) {
   size_t width = 5;
   for (const ModelReport &model : report.models)
@@ -129,21 +140,15 @@ void printTable(const Report &report, raw_ostream &os) {
       unsigned count = model.count(Severity::Error, info.rule);
       os << right_justify(count != 0 ? utostr(count) : "-", 5);
     }
-    unsigned errors = model.count(Severity::Error);
     os << "  ";
-    if (!wasRead)
-      os << "not checked";
-    else if (errors != 0)
-      os << errors << (errors == 1 ? " error" : " errors");
+    if (wasRead)
+      printCounts(model, "clean", os);
     else
-      os << "clean";
-    if (unsigned notes = model.count(Severity::Note))
-      os << ", " << notes << (notes == 1 ? " note" : " notes");
-    if (unsigned suppressed = model.countSuppressed())
-      os << ", " << suppressed << " suppressed";
+      os << "not checked";
     os << '\n';
-    numClean += wasRead && errors == 0;
-    numBroken += wasRead && errors != 0;
+    bool isClean = model.count(Severity::Error) == 0;
+    numClean += wasRead && isClean;
+    numBroken += wasRead && !isClean;
   }
   os << report.models.size() << " models: " << numClean << " clean, "
      << numBroken << " with errors";

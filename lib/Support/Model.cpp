@@ -69,14 +69,18 @@ StringRef getInstanceOf(Operation *op) {
   return method ? method.getInstance() : StringRef();
 }
 
+StringRef getShortName(Operation *op) {
+  if (auto known = dyn_cast<OperatorOp>(op))
+    return known.getShortName();
+  return op->getName().stripDialect();
+}
+
 std::string describeOp(Operation *op) {
   if (auto call = dyn_cast<CallOp>(op))
     return displayPath(splitPath(call.getCallee()).first);
   if (auto nop = dyn_cast<OutNopOp>(op))
     return displayPath(nop.getInstance());
-  auto known = dyn_cast<OperatorOp>(op);
-  StringRef name = known ? known.getShortName() : op->getName().stripDialect();
-  std::string result = ("'" + name + "'").str();
+  std::string result = ("'" + getShortName(op) + "'").str();
   StringRef instance = getInstanceOf(op);
   return instance.empty() ? result : result + " in " + displayPath(instance);
 }

@@ -21,7 +21,6 @@
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
@@ -92,8 +91,6 @@ Driver::Driver(const Options &options, Suppressions &suppressions,
   context.getDiagEngine().registerHandler(
       [this](Diagnostic &diagnostic) { handle(diagnostic); });
 }
-
-Driver::~Driver() = default;
 
 ExitCode Driver::fail(StringRef subject, const Twine &message) {
   report.errors.push_back(Place{"", "", 0, 0, message.str()});
@@ -312,17 +309,8 @@ ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
 }
 
 void Driver::summariseCheck() {
-  unsigned errors = report.count(Severity::Error);
-  unsigned notes = report.count(Severity::Note);
   os << input << ": ";
-  if (errors == 0)
-    os << "no findings";
-  else
-    os << errors << (errors == 1 ? " error" : " errors");
-  if (notes != 0)
-    os << ", " << notes << (notes == 1 ? " note" : " notes");
-  if (unsigned suppressed = report.countSuppressed())
-    os << ", " << suppressed << " suppressed";
+  printCounts(report, "no findings", os);
   os << '\n';
 }
 
@@ -371,9 +359,8 @@ ExitCode Driver::verifyFile(const std::string &path) {
   std::string tracedInputs;
   for (auto record : original->getOps<RecordOp>())
     if (record.getName() == "traced_inputs.pkl")
-      if (auto bytes = dyn_cast<DenseResourceElementsAttr>(record.getBytes()))
-        if (AsmResourceBlob *blob = bytes.getRawHandle().getBlob())
-          tracedInputs.assign(blob->getData().begin(), blob->getData().end());
+      if (auto bytes = getBytes(record.getBytes()))
+        tracedInputs.assign(bytes->begin(), bytes->end());
   // Torch's random state is one for all threads.
   static std::mutex running;
   std::scoped_lock<std::mutex> lock(running);

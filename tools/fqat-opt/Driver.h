@@ -32,7 +32,6 @@ class Driver {
 public:
   Driver(const Options &options, Suppressions &suppressions,
          llvm::raw_ostream &os, ModelReport &report);
-  ~Driver();
 
   ExitCode run();
 

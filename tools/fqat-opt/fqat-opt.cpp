@@ -304,10 +304,7 @@ static int runMain(int argc, char **argv) {
                     Twine(gone) + " findings of the baseline are gone: it can "
                                   "be written anew");
   }
-  // The worst of what the files gave.
-  int worst = Done;
-  for (const ModelReport &model : report.models)
-    worst = std::max(worst, model.exitCode);
+  int worst = report.getExitCode();
   for (const std::string &path : options.reports)
     worst = std::max<int>(worst, writeReport(report, path));
   return worst;

@@ -45,8 +45,8 @@ void addAssignBits(mlir::OpPassManager &manager,
 void buildCheckPipeline(mlir::OpPassManager &manager,
                         const PipelineOptions &options);
 
-/// Adds a pass that changes nothing and copies what was counted so far to
-/// `counts`, which must outlive the run.
+/// Adds a pass that changes nothing and copies what was logged so far to
+/// `log`, which must outlive the run.
 void addChangeReader(mlir::OpPassManager &manager, ChangeLog &log);
 
 /// Registers the passes, and `fqat-fix` for the whole of them.

@@ -17,7 +17,6 @@
 #include "fqat/Report/RunGraph.h"
 #include "fqat/Transforms/ChangeLog.h"
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -102,6 +101,9 @@ struct Report {
   /// Of the program.
   std::string version;
   std::vector<ModelReport> models;
+
+  /// The worst of what the models gave.
+  int getExitCode() const;
 };
 
 /// `clone`, `nop`, ...

@@ -11,6 +11,8 @@
 
 #include "fqat/Report/Report.h"
 
+#include <functional>
+
 namespace fqat {
 
 /// Gives the text of a source file, or nothing where it cannot be read. The
@@ -49,6 +51,11 @@ private:
 /// in front; else the first character that is no blank.
 std::pair<size_t, size_t> findWord(llvm::StringRef line,
                                    llvm::ArrayRef<std::string> words);
+
+/// How many errors, notes and suppressed findings a model has; `clean` where it
+/// has no error.
+void printCounts(const ModelReport &model, llvm::StringRef clean,
+                 llvm::raw_ostream &os);
 
 /// What a check found in each of several models, as a table.
 void printTable(const Report &report, llvm::raw_ostream &os);

@@ -41,6 +41,10 @@ private:
 /// function.
 llvm::StringRef getInstanceOf(mlir::Operation *op);
 
+/// An operator's name without its namespace (`cat`); of any other op, that of
+/// the op without its dialect.
+llvm::StringRef getShortName(mlir::Operation *op);
+
 /// An op in the words of the model's author: `'cat' in detect`, or the instance
 /// that it calls.
 std::string describeOp(mlir::Operation *op);
