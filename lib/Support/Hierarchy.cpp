@@ -25,6 +25,8 @@ namespace fqat {
 Hierarchy::Hierarchy(mlir::ModuleOp model) : model(model), symbols(model) {
   for (Operation &op : *model.getBody()) {
     numStorages += isa<StorageOp>(op);
+    if (auto method = dyn_cast<MethodOp>(op))
+      methodsOf[method.getInstanceAttr().getAttr()].push_back(method);
     Attribute value = getSlotValue(&op);
     if (auto instance = dyn_cast<ModuleOp>(op))
       value = instance.getStateAttr();
@@ -35,19 +37,53 @@ Hierarchy::Hierarchy(mlir::ModuleOp model) : model(model), symbols(model) {
   }
 }
 
-SmallVector<MethodOp> Hierarchy::getMethods(ModuleOp instance) {
-  SmallVector<MethodOp> methods;
-  for (auto method : model.getOps<MethodOp>())
-    if (method.getInstance() == instance.getSymName())
-      methods.push_back(method);
-  return methods;
+void Hierarchy::commit() {
+  for (auto &[op, names] : addedSlots) {
+    auto instance = cast<ModuleOp>(op);
+    SmallVector<Attribute> slots(instance.getSlots().begin(),
+                                 instance.getSlots().end());
+    llvm::append_range(slots, names);
+    instance.setSlotsAttr(ArrayAttr::get(instance.getContext(), slots));
+  }
+  addedSlots.clear();
+}
+
+ArrayRef<CallOp> Hierarchy::getCalls(MethodOp method) {
+  if (!callsOf) {
+    callsOf.emplace();
+    model.walk([&](CallOp call) {
+      (*callsOf)[call.getCalleeAttr().getAttr()].push_back(call);
+    });
+  }
+  auto it = callsOf->find(method.getSymNameAttr());
+  return it == callsOf->end() ? ArrayRef<CallOp>() : ArrayRef(it->second);
+}
+
+void Hierarchy::replaceCall(CallOp from, CallOp to) {
+  if (!callsOf)
+    return;
+  auto &calls = (*callsOf)[from.getCalleeAttr().getAttr()];
+  *llvm::find(calls, from) = to;
+}
+
+void Hierarchy::replaceCallsIn(Operation *original, Operation *copy) {
+  SmallVector<CallOp> from, to;
+  original->walk([&](CallOp call) { from.push_back(call); });
+  copy->walk([&](CallOp call) { to.push_back(call); });
+  for (auto [a, b] : llvm::zip_equal(from, to))
+    replaceCall(a, b);
 }
 
 SmallVector<Operation *> Hierarchy::getMembers(ModuleOp instance) {
   SmallVector<Operation *> members;
-  for (auto slot : instance.getSlots().getAsRange<StringAttr>())
-    members.push_back(
-        symbols.lookup(instance.getMemberSymbol(slot.getValue())));
+  auto add = [&](ArrayRef<Attribute> slots) {
+    for (Attribute slot : slots)
+      members.push_back(symbols.lookup(
+          instance.getMemberSymbol(cast<StringAttr>(slot).getValue())));
+  };
+  add(instance.getSlots().getValue());
+  if (auto it = addedSlots.find(instance); it != addedSlots.end())
+    add(it->second);
   return members;
 }
 
@@ -94,25 +130,22 @@ std::string Hierarchy::getFreshName(ModuleOp parent, StringRef base,
   std::string stem = makeLoadable(base);
   if (!stem.empty() && llvm::isDigit(stem.back()))
     stem += '_';
-  for (unsigned i = 1;; ++i) {
-    std::string name = stem + std::to_string(i);
-    if (isFree(name))
-      return name;
-  }
+  unsigned &number =
+      freeNumbers.try_emplace(parent.getMemberSymbol(stem), 1).first->second;
+  while (!isFree(stem + std::to_string(number)))
+    ++number;
+  return stem + std::to_string(number);
 }
 
-/// Appends a slot's name to an instance.
-static void addSlotName(ModuleOp instance, StringRef name) {
-  SmallVector<Attribute> slots(instance.getSlots().begin(),
-                               instance.getSlots().end());
-  slots.push_back(StringAttr::get(instance.getContext(), name));
-  instance.setSlotsAttr(ArrayAttr::get(instance.getContext(), slots));
+void Hierarchy::addSlotName(ModuleOp instance, StringRef name) {
+  addedSlots[instance].push_back(StringAttr::get(instance.getContext(), name));
 }
 
-/// The last op of the run that declares an instance and what is below it, where
-/// new relatives go.
-static Operation *getLastRelative(ModuleOp instance) {
-  Operation *last = instance;
+Operation *Hierarchy::getLastRelative(ModuleOp instance) {
+  Operation *&last = lastRelatives[instance];
+  if (last)
+    return last;
+  last = instance;
   for (Operation *op = instance; op; op = op->getNextNode()) {
     // Storages stand before the slots that view them.
     if (isa<StorageOp>(op))
@@ -126,11 +159,26 @@ static Operation *getLastRelative(ModuleOp instance) {
   return last;
 }
 
+void Hierarchy::moveLastRelative(ModuleOp instance, Operation *before,
+                                 Operation *last) {
+  // The same place may end the runs of those above.
+  for (StringRef path = instance.getSymName();;) {
+    ModuleOp owner = lookupInstance(symbols, path);
+    auto it = lastRelatives.find(owner);
+    if (it != lastRelatives.end() && it->second == before)
+      it->second = last;
+    if (path == FQATDialect::kRootName)
+      return;
+    path = splitPath(path).first;
+  }
+}
+
 ModuleOp Hierarchy::addChild(ModuleOp parent, StringRef name,
                              StringRef className, Location loc) {
   OpBuilder builder(parent->getContext());
   std::string path = parent.getMemberSymbol(name);
-  builder.setInsertionPointAfter(getLastRelative(parent));
+  Operation *before = getLastRelative(parent);
+  builder.setInsertionPointAfter(before);
   auto child = ModuleOp::create(
       builder, loc, path, className,
       builder.getStrArrayAttr({"training", "_is_full_backward_hook"}));
@@ -143,6 +191,7 @@ ModuleOp Hierarchy::addChild(ModuleOp parent, StringRef name,
   for (Operation *op :
        {child.getOperation(), training.getOperation(), hook.getOperation()})
     symbols.insert(op);
+  moveLastRelative(parent, before, hook);
   addSlotName(parent, name);
   return child;
 }
@@ -159,7 +208,8 @@ ModuleOp Hierarchy::cloneSubtree(ModuleOp source, ModuleOp parent,
   std::string from = source.getSymName().str();
   std::string to = parent.getMemberSymbol(name);
   OpBuilder builder(model.getContext());
-  builder.setInsertionPointAfter(getLastRelative(parent));
+  Operation *before = getLastRelative(parent), *last = before;
+  builder.setInsertionPointAfter(before);
   DenseMap<Attribute, Attribute> copies;
   SmallVector<ModuleOp> clones;
   for (ModuleOp instance : getSubtree(source)) {
@@ -178,6 +228,7 @@ ModuleOp Hierarchy::cloneSubtree(ModuleOp source, ModuleOp parent,
           alias && isAtOrBelow(alias.getTarget(), from))
         alias.setTarget(rebasePath(alias.getTarget(), from, to));
       symbols.insert(copy);
+      last = copy;
       if (auto clone = dyn_cast<ModuleOp>(copy))
         clones.push_back(clone);
       else if (!copyTensors)
@@ -188,6 +239,7 @@ ModuleOp Hierarchy::cloneSubtree(ModuleOp source, ModuleOp parent,
   if (copyTensors)
     for (ModuleOp clone : clones)
       untie(clone, copies);
+  moveLastRelative(parent, before, last);
   addSlotName(parent, name);
   // What loading and calling an instance needs besides the method called.
   for (ModuleOp original : getSubtree(source)) {
@@ -253,6 +305,17 @@ Attribute Hierarchy::copyValue(Attribute value,
       copy = IntegerAttr::get(key.getType(), ++lastIdentity);
     return cast<IntegerAttr>(copy).getInt();
   };
+  auto copyTensor = [&](TensorAttr tensor) -> Attribute {
+    return TensorAttr::get(
+        context, copyStorage(tensor.getStorage()), tensor.getDtype(),
+        tensor.getSizes(), tensor.getStrides(), tensor.getOffset(),
+        tensor.getRequiresGrad(), copyIdentity(tensor.getIdentity()));
+  };
+  // What nearly all slots hold.
+  if (auto tensor = dyn_cast<TensorAttr>(value))
+    return copyTensor(tensor);
+  if (isa<IntegerAttr, FloatAttr, StringAttr, UnitAttr>(value))
+    return value;
   using Replacement = std::pair<Attribute, WalkResult>;
   AttrTypeReplacer replacer;
   // The last of those that fit is asked first.
@@ -266,11 +329,7 @@ Attribute Hierarchy::copyValue(Attribute value,
     return copyStorage(symbol);
   });
   replacer.addReplacement([&](TensorAttr tensor) -> Replacement {
-    return {TensorAttr::get(
-                context, copyStorage(tensor.getStorage()), tensor.getDtype(),
-                tensor.getSizes(), tensor.getStrides(), tensor.getOffset(),
-                tensor.getRequiresGrad(), copyIdentity(tensor.getIdentity())),
-            WalkResult::skip()};
+    return {copyTensor(tensor), WalkResult::skip()};
   });
   return replacer.replace(value);
 }
@@ -301,16 +360,12 @@ MethodOp Hierarchy::cloneMethod(MethodOp method, StringRef from, StringRef to,
   replacer.recursivelyReplaceElementsIn(copy);
   copy.setInstance(instance);
   copy.setSymName(joinPath(instance, name));
-  symbols.insert(copy);
+  insertMethod(copy);
   return copy;
 }
 
 SmallVector<CallOp> Hierarchy::separateCalls(MethodOp method) {
-  SmallVector<CallOp> calls, others;
-  model.walk([&](CallOp call) {
-    if (call.getCallee() == method.getSymName())
-      calls.push_back(call);
-  });
+  SmallVector<CallOp> calls(getCalls(method)), others;
   if (calls.size() < 2)
     return calls;
   llvm::SetVector<Operation *> reached;
@@ -335,6 +390,7 @@ SmallVector<CallOp> Hierarchy::separateCalls(MethodOp method) {
   MethodOp copy = cloneMethod(method, instance, instance, name);
   for (CallOp call : others)
     call.setCallee(copy.getSymName());
+  forgetCalls();
   return calls;
 }
 
@@ -343,13 +399,37 @@ void Hierarchy::renameMethod(MethodOp method, StringRef name) {
   if (symbol == method.getSymName())
     return;
   assert(!symbols.lookup(symbol) && "a method needs a name of its own");
-  auto attr = StringAttr::get(model.getContext(), symbol);
-  LogicalResult renamed = symbols.rename(method, attr);
-  assert(succeeded(renamed) && "the model is the symbols' only scope");
-  (void)renamed;
+  // Only calls name a method.
+  SmallVector<CallOp> calls(getCalls(method));
+  callsOf->erase(method.getSymNameAttr());
+  freeNumbers.clear();
+  symbols.remove(method);
+  method.setSymName(symbol);
+  symbols.insert(method);
+  for (CallOp call : calls)
+    call.setCallee(symbol);
+  (*callsOf)[method.getSymNameAttr()].assign(calls.begin(), calls.end());
 }
 
-void Hierarchy::eraseMethod(MethodOp method) { symbols.erase(method); }
+void Hierarchy::eraseMethod(MethodOp method) {
+  // With it go the calls that it makes, and its name is free again.
+  if (method.getBody()
+          .walk([](CallOp) { return WalkResult::interrupt(); })
+          .wasInterrupted())
+    forgetCalls();
+  freeNumbers.clear();
+  llvm::erase(methodsOf[method.getInstanceAttr().getAttr()], method);
+  symbols.erase(method);
+}
+
+void Hierarchy::insertMethod(MethodOp method) {
+  symbols.insert(method);
+  methodsOf[method.getInstanceAttr().getAttr()].push_back(method);
+  if (method.getBody()
+          .walk([](CallOp) { return WalkResult::interrupt(); })
+          .wasInterrupted())
+    forgetCalls();
+}
 
 unsigned
 Hierarchy::eraseHuskCalls(function_ref<void(CallOp, MethodOp)> onErase) {
@@ -363,6 +443,7 @@ Hierarchy::eraseHuskCalls(function_ref<void(CallOp, MethodOp)> onErase) {
       onErase(call, symbols.lookup<MethodOp>(call.getCallee()));
   for (CallOp call : husks)
     call.erase();
+  forgetCalls();
   return husks.size();
 }
 
@@ -379,8 +460,9 @@ void Hierarchy::makeForward(MethodOp method) {
     renameMethod(other, name);
 }
 
-CallOp rebuildCall(CallOp call, ValueRange arguments, TypeRange resultTypes,
-                   ArrayRef<std::optional<unsigned>> kept) {
+CallOp Hierarchy::rebuildCall(CallOp call, ValueRange arguments,
+                              TypeRange resultTypes,
+                              ArrayRef<std::optional<unsigned>> kept) {
   OpBuilder builder(call);
   auto rebuilt = CallOp::create(builder, call.getLoc(), call.getCalleeAttr(),
                                 resultTypes, arguments);
@@ -403,20 +485,15 @@ CallOp rebuildCall(CallOp call, ValueRange arguments, TypeRange resultTypes,
     if (index)
       call.getResult(i).replaceAllUsesWith(rebuilt.getResult(*index));
   assert(call.use_empty() && "a result that goes must have no uses");
+  replaceCall(call, rebuilt);
   call.erase();
   return rebuilt;
 }
 
-void pruneSignature(SymbolTable &symbols, MethodOp method) {
-  if (method.isExported())
+void Hierarchy::pruneSignature(MethodOp method) {
+  SmallVector<CallOp> calls(getCalls(method));
+  if (method.isExported() || calls.empty())
     return;
-  auto uses = symbols.getSymbolUses(method.getSymNameAttr(),
-                                    cast<mlir::ModuleOp>(symbols.getOp()));
-  if (!uses || uses->empty())
-    return;
-  SmallVector<CallOp> calls;
-  for (SymbolTable::SymbolUse use : *uses)
-    calls.push_back(cast<CallOp>(use.getUser()));
 
   llvm::BitVector deadResults(method.getNumResults());
   for (unsigned i = 0; i != method.getNumResults(); ++i)

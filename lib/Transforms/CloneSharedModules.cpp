@@ -66,6 +66,9 @@ private:
 
   /// The methods that something called at the start, and the copies.
   DenseSet<StringAttr> madeForCalls;
+  /// Whether constant conditions left arms out of the model as it came; nothing
+  /// before the first round.
+  std::optional<bool> hasDeadArms;
 };
 
 /// Finds the idle twins that callers own.
@@ -78,28 +81,44 @@ public:
   SmallVector<ModuleOp> find(ModuleOp caller, ModuleOp callee);
   void markUsed(ModuleOp twin) {
     for (ModuleOp instance : hierarchy.getSubtree(twin))
-      busy.insert(instance);
+      markBusy(instance);
   }
 
 private:
   bool isCopy(ModuleOp a, ModuleOp b);
+  void markBusy(ModuleOp instance);
   /// Whether no instance at or below has a method.
-  bool isIdle(ModuleOp instance);
+  bool isIdle(ModuleOp instance) const { return !busy.contains(instance); }
 
   Hierarchy &hierarchy;
+  /// The instances that have a method, and all above them.
   DenseSet<Operation *> busy;
+  /// The idle instances of each class, by their symbols: those below one
+  /// instance stand together.
+  llvm::StringMap<std::vector<ModuleOp>> idle;
 };
 
 } // namespace
 
-TwinFinder::TwinFinder(Hierarchy &hierarchy) : hierarchy(hierarchy) {
-  for (auto method : hierarchy.getModel().getOps<MethodOp>())
-    busy.insert(lookupInstance(hierarchy.getSymbols(), method.getInstance()));
+static bool comesFirst(ModuleOp a, ModuleOp b) {
+  return a.getSymName() < b.getSymName();
 }
 
-bool TwinFinder::isIdle(ModuleOp instance) {
-  return llvm::none_of(hierarchy.getSubtree(instance),
-                       [&](ModuleOp member) { return busy.contains(member); });
+TwinFinder::TwinFinder(Hierarchy &hierarchy) : hierarchy(hierarchy) {
+  for (auto method : hierarchy.getModel().getOps<MethodOp>())
+    markBusy(lookupInstance(hierarchy.getSymbols(), method.getInstance()));
+  for (auto instance : hierarchy.getModel().getOps<ModuleOp>())
+    if (isIdle(instance))
+      idle[instance.getOriginalName()].push_back(instance);
+  for (auto &[name, instances] : idle)
+    llvm::sort(instances, comesFirst);
+}
+
+void TwinFinder::markBusy(ModuleOp instance) {
+  while (busy.insert(instance).second &&
+         instance.getSymName() != FQATDialect::kRootName)
+    instance = lookupInstance(hierarchy.getSymbols(),
+                              splitPath(instance.getSymName()).first);
 }
 
 bool TwinFinder::isCopy(ModuleOp a, ModuleOp b) {
@@ -124,21 +143,43 @@ bool TwinFinder::isCopy(ModuleOp a, ModuleOp b) {
 
 SmallVector<ModuleOp> TwinFinder::find(ModuleOp caller, ModuleOp callee) {
   SmallVector<ModuleOp> direct, deeper;
-  // Parents come first, and what is below a twin is part of it.
+  // Copies of the callee below the caller.
+  StringRef path = caller.getSymName();
   SmallVector<ModuleOp> found;
-  SmallVector<ModuleOp> subtree = hierarchy.getSubtree(caller);
-  for (ModuleOp instance : ArrayRef(subtree).drop_front()) {
-    if (llvm::any_of(found, [&](ModuleOp other) {
+  if (callee != caller && isAtOrBelow(callee.getSymName(), path))
+    found.push_back(callee);
+  if (auto it = idle.find(callee.getOriginalName()); it != idle.end()) {
+    auto begin = it->second.begin(), end = it->second.end();
+    if (path != FQATDialect::kRootName) {
+      std::string first = (path + ".").str(), last = (path + "/").str();
+      auto isBefore = [](ModuleOp instance, StringRef symbol) {
+        return instance.getSymName() < symbol;
+      };
+      begin = std::lower_bound(begin, end, first, isBefore);
+      end = std::lower_bound(begin, end, last, isBefore);
+    }
+    for (ModuleOp instance : llvm::make_range(begin, end))
+      if (instance != callee && isIdle(instance) && isCopy(instance, callee))
+        found.push_back(instance);
+  }
+  // Upper levels first, each in the model's order; what is below a twin is part
+  // of it.
+  auto getDepth = [](ModuleOp instance) {
+    return instance.getSymName().count('.');
+  };
+  llvm::sort(found, [&](ModuleOp a, ModuleOp b) {
+    size_t depthA = getDepth(a), depthB = getDepth(b);
+    return depthA != depthB ? depthA < depthB : a->isBeforeInBlock(b);
+  });
+  SmallVector<ModuleOp> outermost;
+  for (ModuleOp instance : found)
+    if (llvm::none_of(outermost, [&](ModuleOp other) {
           return isAtOrBelow(instance.getSymName(), other.getSymName());
         }))
-      continue;
-    if (instance != callee && (!isIdle(instance) || !isCopy(instance, callee)))
-      continue;
-    found.push_back(instance);
-    bool isChild =
-        splitPath(instance.getSymName()).first == caller.getSymName();
-    (isChild ? direct : deeper).push_back(instance);
-  }
+      outermost.push_back(instance);
+  for (ModuleOp instance : outermost)
+    (splitPath(instance.getSymName()).first == path ? direct : deeper)
+        .push_back(instance);
   // A child under the same attribute name is the surest twin.
   StringRef name = splitPath(callee.getSymName()).second;
   llvm::stable_sort(direct, [&](ModuleOp a, ModuleOp b) {
@@ -270,6 +311,10 @@ LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
                                           AnchorSet(), followsDeadArms);
   if (failed(trace))
     return failure();
+  if (!hasDeadArms) {
+    hasDeadArms = trace->hasDeadArms();
+    warnIfFrozen(*trace);
+  }
   if (splitOwnMethods(hierarchy, *trace)) {
     changed = true;
     return success();
@@ -378,6 +423,7 @@ LogicalResult CloneSharedModules::runRound(Hierarchy &hierarchy,
     return failure();
   for (Redirection redirection : redirections)
     apply(hierarchy, redirection);
+  hierarchy.commit();
   changed = !redirections.empty();
   return changed ? success() : checkNothingShared(*trace);
 }
@@ -452,21 +498,29 @@ void CloneSharedModules::cloneBodies(Hierarchy &hierarchy, CallOp call,
 void CloneSharedModules::eraseDeadMethods(Hierarchy &hierarchy) {
   // A method that lost its last call lost its meaning: tracing made it for that
   // call. Those that nothing called in the first place stay.
-  bool changed = true;
-  while (changed) {
-    changed = false;
-    DenseSet<StringAttr> called;
-    hierarchy.getModel().walk(
-        [&](CallOp call) { called.insert(call.getCalleeAttr().getAttr()); });
-    SmallVector<MethodOp> dead;
-    for (auto method : hierarchy.getModel().getOps<MethodOp>())
-      if (!method.isExported() && !called.contains(method.getSymNameAttr()) &&
-          madeForCalls.contains(method.getSymNameAttr()))
-        dead.push_back(method);
-    for (MethodOp method : dead) {
-      hierarchy.eraseMethod(method);
-      changed = true;
-    }
+  SymbolTable &symbols = hierarchy.getSymbols();
+  DenseMap<StringAttr, unsigned> numCalls;
+  hierarchy.getModel().walk(
+      [&](CallOp call) { ++numCalls[call.getCalleeAttr().getAttr()]; });
+  auto isDead = [&](MethodOp method) {
+    StringAttr symbol = method.getSymNameAttr();
+    return !method.isExported() && numCalls.lookup(symbol) == 0 &&
+           madeForCalls.contains(symbol);
+  };
+  SmallVector<MethodOp> dead;
+  for (auto method : hierarchy.getModel().getOps<MethodOp>())
+    if (isDead(method))
+      dead.push_back(method);
+  while (!dead.empty()) {
+    MethodOp method = dead.pop_back_val();
+    SmallVector<MethodOp> callees;
+    method.getBody().walk([&](CallOp call) {
+      StringAttr symbol = call.getCalleeAttr().getAttr();
+      if (--numCalls[symbol] == 0)
+        callees.push_back(symbols.lookup<MethodOp>(symbol));
+    });
+    hierarchy.eraseMethod(method);
+    llvm::copy_if(callees, std::back_inserter(dead), isDead);
   }
 }
 
@@ -480,18 +534,14 @@ void CloneSharedModules::runOnOperation() {
   getOperation().walk([&](CallOp call) {
     madeForCalls.insert(call.getCalleeAttr().getAttr());
   });
-  FailureOr<Trace> before =
-      Trace::compute(getOperation(), hierarchy.getSymbols(), AnchorSet());
-  if (failed(before))
-    return signalPassFailure();
-  warnIfFrozen(*before);
+  hasDeadArms.reset();
   bool changed = true, changedAny = false;
   while (changed) {
     if (failed(runRound(hierarchy, /*followsDeadArms=*/false, changed)))
       return signalPassFailure();
     changedAny |= changed;
   }
-  if (before->hasDeadArms()) {
+  if (*hasDeadArms) {
     // An arm that does not run now may run in training. What cannot be taken
     // apart there is no error.
     ScopedDiagnosticHandler silence(&getContext(),

@@ -57,6 +57,19 @@ struct Unit {
   bool isTail() const { return hasTail && !hasOther; }
 };
 
+/// Several units together, to rule out at once that another one is in conflict
+/// with any of them.
+class UnitSet {
+public:
+  void add(const Unit &unit);
+  /// Whether a later unit may be in conflict with one of these.
+  bool mayConflict(const Unit &later) const;
+
+private:
+  DenseSet<unsigned> read, written;
+  bool isRandom = false, hasEffects = false, checksShape = false;
+};
+
 /// The ops of one body that are to move, in their order.
 using MoveSet = llvm::SetVector<Operation *>;
 
@@ -71,13 +84,19 @@ private:
     const Regions &regions;
     SmallVector<unsigned> nops;
 
+    /// The out_nops that run from event `begin` on and before event `end`.
+    ArrayRef<unsigned> getNops(unsigned begin, unsigned end) const {
+      auto first = llvm::lower_bound(nops, begin);
+      return ArrayRef(first, std::lower_bound(first, nops.end(), end));
+    }
     /// Whether an out_nop runs after a frame has ended.
     bool hasNopAfter(unsigned frame) const {
       unsigned end = trace.getFrames()[frame].end;
-      return llvm::any_of(llvm::reverse(nops), [&](unsigned nop) {
-        return nop >= end &&
-               !trace.areExclusive(trace.getEvents()[nop].frame, frame);
-      });
+      return llvm::any_of(llvm::reverse(getNops(end, trace.getEvents().size())),
+                          [&](unsigned nop) {
+                            return !trace.areExclusive(
+                                trace.getEvents()[nop].frame, frame);
+                          });
     }
   };
 
@@ -93,7 +112,10 @@ private:
   /// Whether an op makes no tensor event and can run anywhere: a constant, a
   /// list, a number.
   bool isFeederKind(const Round &round, unsigned frame, Operation *op);
-  std::optional<unsigned> findFrameToHoist(const Round &round);
+  /// The frames that must give up their tail, those of callees before those of
+  /// their callers.
+  SmallVector<unsigned> findFramesToHoist(Hierarchy &hierarchy,
+                                          const Round &round);
   FailureOr<MoveSet> collect(const Round &round, unsigned frame,
                              Block::iterator end);
   bool forwardSizes(const MoveSet &moved);
@@ -103,10 +125,13 @@ private:
                       const Conflict &conflict);
   bool makeOutOfPlace(const Round &round, unsigned event);
   MoveSet addRemade(const Round &round, unsigned frame, const MoveSet &moved);
+  LogicalResult hoistAll(Hierarchy &hierarchy, const Round &round,
+                         ArrayRef<unsigned> frames);
   LogicalResult hoist(Hierarchy &hierarchy, const Round &round, unsigned frame);
   LogicalResult hoistFromCallee(Hierarchy &hierarchy, const Round &round,
                                 unsigned frame);
-  LogicalResult hoistFromArms(const Round &round, unsigned frame, IfOp op);
+  LogicalResult hoistFromArms(Hierarchy &hierarchy, const Round &round,
+                              unsigned frame, IfOp op);
   LogicalResult reorder(const Round &round, unsigned frame);
   void recordMoves(const MoveSet &moved);
   void eraseMoved(Block &body, const MoveSet &moved, const MoveSet &needed);
@@ -188,6 +213,30 @@ static std::pair<StringRef, bool> getConflict(const Unit &earlier,
   return {"", false};
 }
 
+void UnitSet::add(const Unit &unit) {
+  for (const MemoryRegion &region : unit.reads)
+    read.insert(region.allocation);
+  for (const MemoryRegion &region : unit.writes)
+    written.insert(region.allocation);
+  isRandom |= unit.isRandom;
+  hasEffects |= unit.hasEffects;
+  checksShape |= unit.checksShape;
+}
+
+bool UnitSet::mayConflict(const Unit &later) const {
+  auto isIn = [](const DenseSet<unsigned> &set) {
+    return [&set](const MemoryRegion &region) {
+      return set.contains(region.allocation);
+    };
+  };
+  return llvm::any_of(later.writes, isIn(read)) ||
+         llvm::any_of(later.writes, isIn(written)) ||
+         (!written.empty() && llvm::any_of(later.reads, isIn(written))) ||
+         (later.isRandom && isRandom) ||
+         (later.hasEffects && (hasEffects || checksShape)) ||
+         (later.checksShape && hasEffects);
+}
+
 /// Whether an op computes element by element: its result has the size of its
 /// first operand.
 static bool keepsSizes(OperatorOp op) {
@@ -241,6 +290,7 @@ FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
   Block &body = *round.trace.getFrames()[frame].body;
   MoveSet moved;
   SmallVector<Unit> movedUnits;
+  UnitSet allMoved;
   for (Operation &op : llvm::make_range(body.begin(), end)) {
     if (op.hasTrait<OpTrait::IsTerminator>())
       continue;
@@ -253,7 +303,7 @@ FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
     // What is neither quantised nor tail goes along where it must not be
     // passed: an append to the list that the tail appends to.
     bool isBound = source || unit.isTail();
-    if (!isBound && !unit.hasOther)
+    if (!isBound && !unit.hasOther && allMoved.mayConflict(unit))
       isBound = llvm::any_of(movedUnits, [&](const Unit &other) {
         return !getConflict(other, unit).first.empty();
       });
@@ -272,6 +322,7 @@ FailureOr<MoveSet> HoistTail::collect(const Round &round, unsigned frame,
       return diag;
     }
     moved.insert(&op);
+    allMoved.add(unit);
     movedUnits.push_back(std::move(unit));
   }
   // Lists, sizes and the like that only what moves reads move along: they
@@ -293,13 +344,17 @@ LogicalResult HoistTail::checkOrder(const Round &round, unsigned frame,
                                     const MoveSet &moved, Block::iterator end) {
   // What moves passes all that stays behind it. Few ops write anything.
   SmallVector<std::pair<Operation *, Unit>> passing;
+  UnitSet allPassing;
   const Frame &run = round.trace.getFrames()[frame];
   for (Operation &op : llvm::make_range(run.body->begin(), end)) {
     Unit unit = getUnit(round, frame, &op);
     if (moved.contains(&op)) {
+      allPassing.add(unit);
       passing.push_back({&op, std::move(unit)});
       continue;
     }
+    if (!allPassing.mayConflict(unit))
+      continue;
     for (auto &[other, tail] : passing) {
       auto [why, isWrite] = getConflict(tail, unit);
       if (why.empty())
@@ -424,23 +479,31 @@ bool HoistTail::makeOutOfPlace(const Round &round, unsigned event) {
 // Out of a body
 //===----------------------------------------------------------------------===//
 
-/// Whether a frame does both tail and other work itself or in its calls.
-static bool isMixedFrame(const Trace &trace, const Regions &regions,
-                         unsigned frame) {
-  bool hasTail = false, hasOther = false;
-  const Frame &f = trace.getFrames()[frame];
-  for (unsigned i = f.begin; i != f.end; ++i) {
-    hasTail |= regions.isTail(i);
-    hasOther |= !regions.isTail(i) && trace.getEvents()[i].isTensorEvent();
+/// Tells which frames do both tail and other work, themselves or in their
+/// calls.
+static std::vector<char> findMixedFrames(const Trace &trace,
+                                         const Regions &regions) {
+  // How many events of either kind come before each event.
+  std::vector<unsigned> numTail = {0}, numOther = {0};
+  for (auto [i, event] : llvm::enumerate(trace.getEvents())) {
+    bool isTail = regions.isTail(i);
+    numTail.push_back(numTail.back() + isTail);
+    numOther.push_back(numOther.back() + (!isTail && event.isTensorEvent()));
   }
-  return hasTail && hasOther;
+  std::vector<char> mixed;
+  for (const Frame &frame : trace.getFrames())
+    mixed.push_back(numTail[frame.end] != numTail[frame.begin] &&
+                    numOther[frame.end] != numOther[frame.begin]);
+  return mixed;
 }
 
-std::optional<unsigned> HoistTail::findFrameToHoist(const Round &round) {
+SmallVector<unsigned> HoistTail::findFramesToHoist(Hierarchy &hierarchy,
+                                                   const Round &round) {
   ArrayRef<Frame> frames = round.trace.getFrames();
+  std::vector<char> isMixed = findMixedFrames(round.trace, round.regions);
   auto getClass = [&](unsigned frame) {
-    return cast<ModuleOp>(SymbolTable::lookupNearestSymbolFrom(
-                              getOperation(), frames[frame].getInstance()))
+    return hierarchy.getSymbols()
+        .lookup<ModuleOp>(frames[frame].getInstance())
         .getOriginalName();
   };
   // A body that ends before the last out_nop must give up its tail. A callee's
@@ -449,7 +512,7 @@ std::optional<unsigned> HoistTail::findFrameToHoist(const Round &round) {
   std::vector<char> mustHoist(frames.size(), false);
   llvm::SmallDenseSet<std::pair<unsigned, StringRef>> kinds;
   for (unsigned frame = 1; frame != frames.size(); ++frame) {
-    if (!isMixedFrame(round.trace, round.regions, frame))
+    if (!isMixed[frame])
       continue;
     if (round.hasNopAfter(frame)) {
       mustHoist[frame] = true;
@@ -459,10 +522,7 @@ std::optional<unsigned> HoistTail::findFrameToHoist(const Round &round) {
     }
     // So must one that runs an out_nop itself but takes what the tail makes:
     // its own tail waits for that outside.
-    bool hasNop = llvm::any_of(round.nops, [&](unsigned nop) {
-      return nop >= frames[frame].begin && nop < frames[frame].end;
-    });
-    if (!hasNop)
+    if (round.getNops(frames[frame].begin, frames[frame].end).empty())
       continue;
     for (Value input : getInputs(frames[frame].op)) {
       SmallVector<Leaf> leaves;
@@ -473,20 +533,20 @@ std::optional<unsigned> HoistTail::findFrameToHoist(const Round &round) {
     }
   }
   for (unsigned frame = 1; frame != frames.size(); ++frame)
-    if (!mustHoist[frame] && frames[frame].getCall() &&
-        kinds.contains({frames[frame].parent, getClass(frame)}) &&
-        isMixedFrame(round.trace, round.regions, frame))
+    if (!mustHoist[frame] && isMixed[frame] && frames[frame].getCall() &&
+        kinds.contains({frames[frame].parent, getClass(frame)}))
       mustHoist[frame] = true;
   // Callees follow their callers, and so are deeper: take the last one first.
+  SmallVector<unsigned> found;
   for (unsigned frame = frames.size(); frame-- > 1;) {
-    if (!mustHoist[frame])
-      continue;
     // One whose tail all runs further down has nothing of its own to give.
-    for (Operation &op : *frames[frame].body)
-      if (getUnit(round, frame, &op).isTail())
-        return frame;
+    if (mustHoist[frame] &&
+        llvm::any_of(*frames[frame].body, [&](Operation &op) {
+          return getUnit(round, frame, &op).isTail();
+        }))
+      found.push_back(frame);
   }
-  return std::nullopt;
+  return found;
 }
 
 /// What moves, and the numbers and constants that it needs and something else
@@ -529,13 +589,35 @@ void HoistTail::eraseMoved(Block &body, const MoveSet &moved,
   numHoisted += moved.size();
 }
 
+LogicalResult HoistTail::hoistAll(Hierarchy &hierarchy, const Round &round,
+                                  ArrayRef<unsigned> frames) {
+  // The trace tells of a body only while that is as it was. What has got the
+  // tail of a callee or an arm waits for the next round.
+  DenseSet<Block *> changedBodies;
+  for (unsigned index : frames) {
+    const Frame &frame = round.trace.getFrames()[index];
+    if (changedBodies.contains(frame.body))
+      continue;
+    Operation *op = frame.op;
+    unsigned parent = frame.parent;
+    for (unsigned inner : round.trace.getInnerFrames(parent, op))
+      changedBodies.insert(round.trace.getFrames()[inner].body);
+    changedBodies.insert(op->getBlock());
+    if (failed(hoist(hierarchy, round, index)))
+      return failure();
+    if (isStale)
+      break;
+  }
+  return success();
+}
+
 LogicalResult HoistTail::hoist(Hierarchy &hierarchy, const Round &round,
                                unsigned frame) {
   const Frame &run = round.trace.getFrames()[frame];
   if (isa<CallOp>(run.op))
     return hoistFromCallee(hierarchy, round, frame);
   if (auto branch = dyn_cast<IfOp>(run.op))
-    return hoistFromArms(round, run.parent, branch);
+    return hoistFromArms(hierarchy, round, run.parent, branch);
   InFlightDiagnostic diag =
       run.op->emitError() << "this holds ops of the tail and of the quantised "
                              "region, and an out_nop runs after it; take the "
@@ -611,12 +693,13 @@ LogicalResult HoistTail::hoistFromCallee(Hierarchy &hierarchy,
     mapping.map(value, rebuilt.getResult(index));
   for (Operation &op : body)
     if (needed.contains(&op))
-      builder.clone(op, mapping);
+      hierarchy.replaceCallsIn(&op, builder.clone(op, mapping));
   SmallVector<Value> replacements;
   for (Value operand : ret.getOperands())
     replacements.push_back(mapping.lookup(operand));
   call.replaceAllUsesWith(replacements);
   rebuilt->setLoc(stripNames(call.getLoc()));
+  hierarchy.replaceCall(call, rebuilt);
   call.erase();
 
   ret->setOperands(returned);
@@ -624,7 +707,7 @@ LogicalResult HoistTail::hoistFromCallee(Hierarchy &hierarchy,
       TypeAttr::get(builder.getFunctionType(method.getArgumentTypes(), types)));
   method.removeResAttrsAttr();
   eraseMoved(body, *moved, needed);
-  pruneSignature(hierarchy.getSymbols(), method);
+  hierarchy.pruneSignature(method);
   return success();
 }
 
@@ -635,8 +718,8 @@ LogicalResult HoistTail::hoistFromCallee(Hierarchy &hierarchy,
 ///
 ///   %a1 = fqat.if %c { %a = ..; yield %a } else { yield uninitialized }
 ///   %r = fqat.if %c { %t = sigmoid(%a1); yield %t } else { yield %x }
-LogicalResult HoistTail::hoistFromArms(const Round &round, unsigned frame,
-                                       IfOp op) {
+LogicalResult HoistTail::hoistFromArms(Hierarchy &hierarchy, const Round &round,
+                                       unsigned frame, IfOp op) {
   if (round.trace.getFramesOf(op->getBlock()).size() != 1)
     return op.emitError() << "the tail in this if cannot leave it, because the "
                              "code around it runs several times [R3]";
@@ -700,7 +783,7 @@ LogicalResult HoistTail::hoistFromArms(const Round &round, unsigned frame,
     builder.createBlock(&second->getRegion(i));
     for (Operation &inner : region.front())
       if (needed[i].contains(&inner))
-        builder.clone(inner, mappings[i]);
+        hierarchy.replaceCallsIn(&inner, builder.clone(inner, mappings[i]));
     SmallVector<Value> late, early;
     for (auto [k, operand] : llvm::enumerate(yield->getOperands()))
       if (isLate[k])
@@ -742,9 +825,8 @@ LogicalResult HoistTail::reorder(const Round &round, unsigned frame) {
   Operation *pivot = nullptr;
   for (Operation &op : body) {
     auto [begin, end] = round.trace.getSpan(frame, &op);
-    for (unsigned nop : round.nops)
-      if (begin <= nop && nop < end)
-        pivot = &op;
+    if (!round.getNops(begin, end).empty())
+      pivot = &op;
   }
   if (!pivot)
     return success();
@@ -793,8 +875,10 @@ void HoistTail::runOnOperation() {
       return markAllAnalysesPreserved();
 
     isStale = false;
-    if (std::optional<unsigned> frame = findFrameToHoist(round)) {
-      if (failed(hoist(hierarchy, round, *frame)))
+    hierarchy.forgetCalls();
+    SmallVector<unsigned> frames = findFramesToHoist(hierarchy, round);
+    if (!frames.empty()) {
+      if (failed(hoistAll(hierarchy, round, frames)))
         return signalPassFailure();
       continue;
     }

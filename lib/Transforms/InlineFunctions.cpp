@@ -19,6 +19,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Analysis/Regions.h"
+#include "fqat/IR/Paths.h"
 #include "fqat/Support/DeadOps.h"
 #include "fqat/Support/Hierarchy.h"
 #include "fqat/Support/Locations.h"
@@ -150,6 +151,24 @@ static bool inlineFork(ForkOp fork) {
   return true;
 }
 
+/// Whether anything is called that `findCalls` looks at: a function, or a
+/// method that an instance calls on itself or on the root.
+static bool callsOwnCode(mlir::ModuleOp model) {
+  return model
+      .walk([](Operation *op) {
+        if (isa<CallFunctionOp>(op))
+          return WalkResult::interrupt();
+        auto call = dyn_cast<CallOp>(op);
+        if (!call)
+          return WalkResult::advance();
+        StringRef callee = splitPath(call.getCallee()).first;
+        return callee == FQATDialect::kRootName || callee == getInstanceOf(op)
+                   ? WalkResult::interrupt()
+                   : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 void InlineFunctions::runOnOperation() {
   FailureOr<AnchorSet> anchorSet =
       AnchorSet::create(getOperation(), anchors, exclude);
@@ -169,7 +188,7 @@ void InlineFunctions::runOnOperation() {
                                  "forked code is written in place");
     changed = true;
   }
-  while (true) {
+  while (callsOwnCode(getOperation())) {
     FailureOr<Trace> trace =
         Trace::compute(getOperation(), symbols, *anchorSet);
     if (failed(trace))

@@ -29,6 +29,7 @@
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
@@ -41,6 +42,66 @@ namespace {
 
 /// A tensor by the op that makes it and the number that the trace gives it.
 using TensorKey = std::pair<Operation *, unsigned>;
+
+/// What placing and rerouting ask of a trace for each crossing value.
+class TensorIndex {
+public:
+  explicit TensorIndex(const Trace &trace);
+
+  /// The operands that read a tensor.
+  ArrayRef<Use> getReads(const Leaf &leaf) const {
+    auto it = reads.find({leaf.event, leaf.index});
+    return it == reads.end() ? ArrayRef<Use>() : ArrayRef(it->second);
+  }
+  /// The values that hold a crossing value's tensor right after its producer
+  /// and can be read behind an op of a frame's body: those that the op makes,
+  /// and those made before, latest first, in the body and in those around.
+  SmallVector<Value> getNames(unsigned frame, Operation *after,
+                              const CrossingValue &crossing);
+  /// Whether a value is such a name.
+  bool holds(unsigned frame, Value value, const CrossingValue &crossing) const;
+
+private:
+  /// The tensors of a frame's body by what memory they lie in, in the order of
+  /// the text.
+  using Names = DenseMap<unsigned, SmallVector<Value>>;
+  const Names &getNamesIn(unsigned frame);
+
+  const Trace &trace;
+  DenseMap<std::pair<unsigned, unsigned>, SmallVector<Use>> reads;
+  DenseMap<unsigned, Names> names;
+};
+
+/// The instances of nops, as far as nobody uses them.
+class NopPool {
+public:
+  NopPool(Hierarchy &hierarchy, StringRef nopName)
+      : hierarchy(hierarchy), nopName(nopName) {}
+
+  /// Adds a nop that was taken out, and the tensor that it stood on.
+  void addFree(TensorKey key, StringRef instance);
+  /// Forgets the tensors whose ops are gone.
+  void dropTensorsBut(const DenseSet<Operation *> &alive);
+  /// Finds again which nops are used.
+  void update();
+  /// The instance of a new nop for a tensor: one that the model has, or a new
+  /// one. With `isShared` an owner's nops share one.
+  std::string take(ModuleOp owner, TensorKey key, bool isShared);
+
+private:
+  std::string choose(ModuleOp owner, TensorKey key);
+  /// An owner's nops, those that are used first or last.
+  SmallVector<ModuleOp> getNops(ModuleOp owner, bool areUsed);
+
+  Hierarchy &hierarchy;
+  StringRef nopName;
+  llvm::StringSet<> used;
+  DenseMap<TensorKey, SmallVector<std::string, 1>> freeByTensor;
+  llvm::StringSet<> free;
+  /// By owner: the nop that all share, and the ones left, last one first.
+  DenseMap<Operation *, std::string> shared;
+  DenseMap<Operation *, SmallVector<ModuleOp>> left;
+};
 
 /// Where a crossing value gets its nop.
 struct Placement {
@@ -55,8 +116,10 @@ struct InsertOutNop : public impl::InsertOutNopPassBase<InsertOutNop> {
   void runOnOperation() final;
 
 private:
-  FailureOr<Placement> place(const Trace &trace, const CrossingValue &crossing);
+  FailureOr<Placement> place(const Trace &trace, TensorIndex &index,
+                             const CrossingValue &crossing);
   LogicalResult insert(Hierarchy &hierarchy, const Trace &trace,
+                       TensorIndex &index, NopPool &pool,
                        const CrossingValue &crossing,
                        const Placement &placement, bool &signatureChanged);
   /// Reports what is named as an out_nop and is none: a second one beside it
@@ -72,17 +135,11 @@ private:
   /// read the elements: one list cannot hold a value and its nop's result.
   bool separateReaders(const Trace &trace, ArrayRef<CrossingValue> crossings);
   /// Takes out the nops that do not stand where a crossing value needs them.
-  LogicalResult strip(SymbolTable &symbols, const Trace &trace,
+  LogicalResult strip(SymbolTable &symbols, NopPool &pool, const Trace &trace,
                       const Regions &regions);
-  /// The instance of a new nop for a tensor: one that the model has, or a new
-  /// one.
-  std::string getNopInstance(Hierarchy &hierarchy, ModuleOp owner,
-                             TensorKey key);
   /// Makes sure that an instance's forward returns its argument.
   void makeForward(Hierarchy &hierarchy, StringRef instance);
 
-  /// The nops that were taken out, by the tensor that they stood on.
-  SmallVector<std::pair<TensorKey, std::string>> freeNops;
   bool isStripped = false;
 };
 
@@ -92,68 +149,104 @@ private:
 // Placement
 //===----------------------------------------------------------------------===//
 
-/// The values that can be read behind an op: those that it makes, and those
-/// made before, latest first, in its body and in the bodies around.
-static SmallVector<Value> getNamesBefore(Operation *after) {
-  SmallVector<Value> names;
-  for (Operation *op = after; op;) {
-    llvm::append_range(names, op->getResults());
-    if (Operation *previous = op->getPrevNode()) {
-      op = previous;
-      continue;
+TensorIndex::TensorIndex(const Trace &trace) : trace(trace) {
+  auto add = [&](const Read &read, Operation *op) {
+    reads[{read.leaf.event, read.leaf.index}].push_back({op, read.operand});
+  };
+  for (const Event &event : trace.getEvents())
+    for (const Read &read : event.reads)
+      add(read, event.op);
+  for (const Read &read : trace.getReturned())
+    add(read, trace.getReturn());
+}
+
+const TensorIndex::Names &TensorIndex::getNamesIn(unsigned frame) {
+  auto [it, isNew] = names.try_emplace(frame);
+  if (!isNew)
+    return it->second;
+  auto add = [&](Value value) {
+    const AbstractValue &held = trace.getValue(frame, value);
+    if (isa<TensorType>(value.getType()) && held.leaves.size() == 1)
+      it->second[held.leaves.front().region.allocation].push_back(value);
+  };
+  Block *body = trace.getFrames()[frame].body;
+  for (BlockArgument argument : body->getArguments())
+    add(argument);
+  for (Operation &op : *body)
+    for (Value result : op.getResults())
+      add(result);
+  return it->second;
+}
+
+bool TensorIndex::holds(unsigned frame, Value value,
+                        const CrossingValue &crossing) const {
+  const AbstractValue &held = trace.getValue(frame, value);
+  return isa<TensorType>(value.getType()) && held.leaves.size() == 1 &&
+         trace.readAfter(held.leaves.front(), crossing.producer)
+             .leaf.isSameTensor(crossing.leaf);
+}
+
+SmallVector<Value> TensorIndex::getNames(unsigned frame, Operation *after,
+                                         const CrossingValue &crossing) {
+  SmallVector<Value> result;
+  // What an if or a loop makes is not there yet in its bodies.
+  for (bool isOwn = true; after; isOwn = false) {
+    Operation *outer = nullptr;
+    if (frame != 0 && isa<IfOp, LoopOp, ForkOp>(trace.getFrames()[frame].op))
+      outer = trace.getFrames()[frame].op;
+    const Names &found = getNamesIn(frame);
+    auto it = found.find(crossing.leaf.region.allocation);
+    ArrayRef<Value> values = it == found.end() ? ArrayRef<Value>() : it->second;
+    while (!values.empty()) {
+      // The latest op's results, in their order; the arguments are last.
+      Operation *definition = values.back().getDefiningOp();
+      size_t begin = values.size();
+      while (begin != 0 && values[begin - 1].getDefiningOp() == definition)
+        --begin;
+      bool isSeen = !definition || definition->isBeforeInBlock(after) ||
+                    (isOwn && definition == after);
+      if (isSeen)
+        llvm::copy_if(
+            values.drop_front(begin), std::back_inserter(result),
+            [&](Value value) { return holds(frame, value, crossing); });
+      values = values.take_front(begin);
     }
-    llvm::append_range(names, op->getBlock()->getArguments());
-    // What an if or a loop makes is not there yet in its bodies.
-    do {
-      op = op->getParentOp();
-      if (isa<MethodOp, FunctionOp>(op))
-        return names;
-      if (!op->getPrevNode())
-        llvm::append_range(names, op->getBlock()->getArguments());
-    } while (!op->getPrevNode());
-    op = op->getPrevNode();
+    after = outer;
+    frame = trace.getFrames()[frame].parent;
   }
-  return names;
+  return result;
 }
 
 /// The value of a frame's body that holds the very tensor of a crossing value
 /// right after its producer: one that `after` makes, or that is taken out of a
 /// list that it makes (`after` then becomes what takes it out), or the last one
 /// before.
-static Value findValue(const Trace &trace, unsigned frame, Operation *&after,
+static Value findValue(TensorIndex &index, unsigned frame, Operation *&after,
                        const CrossingValue &crossing) {
-  auto holds = [&](Value value) {
-    const AbstractValue &held = trace.getValue(frame, value);
-    return isa<TensorType>(value.getType()) && held.leaves.size() == 1 &&
-           trace.readAfter(held.leaves.front(), crossing.producer)
-               .leaf.isSameTensor(crossing.leaf);
-  };
   for (Value result : after->getResults())
-    if (holds(result))
+    if (index.holds(frame, result, crossing))
       return result;
   for (Operation *user : after->getUsers()) {
     if (!isa<UnpackOp>(user) || user->getBlock() != after->getBlock())
       continue;
     for (Value result : user->getResults())
-      if (holds(result)) {
+      if (index.holds(frame, result, crossing)) {
         after = user;
         return result;
       }
   }
-  for (Value name : getNamesBefore(after))
-    if (holds(name))
-      return name;
-  return {};
+  SmallVector<Value> names = index.getNames(frame, after, crossing);
+  return names.empty() ? Value() : names.front();
 }
 
-FailureOr<Placement> InsertOutNop::place(const Trace &trace,
+FailureOr<Placement> InsertOutNop::place(const Trace &trace, TensorIndex &index,
                                          const CrossingValue &crossing) {
   ArrayRef<Event> events = trace.getEvents();
   ArrayRef<Frame> frames = trace.getFrames();
   const Event &producer = events[crossing.producer];
   Placement placement{producer.frame, producer.op, Value()};
   placement.value =
-      findValue(trace, placement.frame, placement.after, crossing);
+      findValue(index, placement.frame, placement.after, crossing);
   // Outwards, while nothing but the nops of the same op happens in between. An
   // arm that may not run and the rounds of a loop keep their nops.
   while (placement.frame != 0) {
@@ -161,15 +254,15 @@ FailureOr<Placement> InsertOutNop::place(const Trace &trace,
     if (isa<LoopOp, ForkOp>(frame.op) || frame.guard == placement.frame)
       break;
     bool isAdjacent = true;
-    for (unsigned i = crossing.producer + 1; i != frame.end; ++i)
-      isAdjacent &=
+    for (unsigned i = crossing.producer + 1; isAdjacent && i != frame.end; ++i)
+      isAdjacent =
           !standsBetween(trace, i, crossing.producer, crossing.producer);
     // What hands out several values keeps their nops inside, side by side.
     if (!isAdjacent ||
         (placement.value && frame.getCall() && frame.op->getNumResults() > 1))
       break;
     Operation *after = frame.op;
-    Value value = findValue(trace, frame.parent, after, crossing);
+    Value value = findValue(index, frame.parent, after, crossing);
     if (!value)
       break;
     placement = {frame.parent, after, value};
@@ -245,7 +338,7 @@ bool InsertOutNop::dropUnreadTail(Hierarchy &hierarchy, const Trace &trace,
   for (Operation *op : methods) {
     auto method = cast<MethodOp>(op);
     unsigned before = method.getNumResults();
-    pruneSignature(hierarchy.getSymbols(), method);
+    hierarchy.pruneSignature(method);
     changed |= method.getNumResults() != before;
   }
   if (changed) {
@@ -257,6 +350,9 @@ bool InsertOutNop::dropUnreadTail(Hierarchy &hierarchy, const Trace &trace,
 
 bool InsertOutNop::separateReaders(const Trace &trace,
                                    ArrayRef<CrossingValue> crossings) {
+  DenseSet<std::pair<unsigned, unsigned>> crossing;
+  for (const CrossingValue &value : crossings)
+    crossing.insert({value.leaf.event, value.leaf.index});
   SmallVector<Operation *> lists;
   getOperation().walk([&](Operation *op) {
     if (!isa<ListOp, DictOp>(op) ||
@@ -269,9 +365,7 @@ bool InsertOutNop::separateReaders(const Trace &trace,
       SmallVector<Leaf> leaves;
       trace.getValue(frame, op->getResult(0)).collectLeaves(leaves);
       if (llvm::any_of(leaves, [&](const Leaf &leaf) {
-            return llvm::any_of(crossings, [&](const CrossingValue &crossing) {
-              return crossing.leaf.isSameTensor(leaf);
-            });
+            return crossing.contains({leaf.event, leaf.index});
           })) {
         lists.push_back(op);
         return;
@@ -284,8 +378,8 @@ bool InsertOutNop::separateReaders(const Trace &trace,
   return changed;
 }
 
-LogicalResult InsertOutNop::strip(SymbolTable &symbols, const Trace &trace,
-                                  const Regions &regions) {
+LogicalResult InsertOutNop::strip(SymbolTable &symbols, NopPool &pool,
+                                  const Trace &trace, const Regions &regions) {
   ArrayRef<Event> events = trace.getEvents();
   // Values that some reader takes without their nop need it put in anew.
   using TensorNumber = std::pair<unsigned, unsigned>;
@@ -337,7 +431,7 @@ LogicalResult InsertOutNop::strip(SymbolTable &symbols, const Trace &trace,
                 "cannot move because the value is written later [R1]";
     }
     if (leaf.event != Leaf::None)
-      freeNops.push_back({getKey(trace, leaf), nop.getInstance().str()});
+      pool.addFree(getKey(trace, leaf), nop.getInstance());
     nop.getResult().replaceAllUsesWith(nop.getInput());
     nop.erase();
   }
@@ -348,51 +442,96 @@ LogicalResult InsertOutNop::strip(SymbolTable &symbols, const Trace &trace,
   eraseDeadOps(getOperation());
   DenseSet<Operation *> alive;
   getOperation().walk([&](Operation *op) { alive.insert(op); });
-  llvm::erase_if(freeNops, [&](const auto &entry) {
-    return !alive.contains(entry.first.first);
-  });
+  pool.dropTensorsBut(alive);
   return success();
 }
 
-std::string InsertOutNop::getNopInstance(Hierarchy &hierarchy, ModuleOp owner,
-                                         TensorKey key) {
-  SymbolTable &symbols = hierarchy.getSymbols();
-  DenseSet<StringRef> used;
-  getOperation().walk([&](Operation *op) {
+void NopPool::addFree(TensorKey key, StringRef instance) {
+  freeByTensor[key].push_back(instance.str());
+  free.insert(instance);
+}
+
+void NopPool::dropTensorsBut(const DenseSet<Operation *> &alive) {
+  SmallVector<TensorKey> gone;
+  for (auto &[key, instances] : freeByTensor)
+    if (!alive.contains(key.first))
+      gone.push_back(key);
+  for (TensorKey key : gone) {
+    for (StringRef instance : freeByTensor[key])
+      free.erase(instance);
+    freeByTensor.erase(key);
+  }
+}
+
+void NopPool::update() {
+  used.clear();
+  shared.clear();
+  left.clear();
+  hierarchy.getModel().walk([&](Operation *op) {
     if (auto nop = dyn_cast<OutNopOp>(op))
       used.insert(nop.getInstance());
     else if (auto call = dyn_cast<CallOp>(op))
       used.insert(splitPath(call.getCallee()).first);
   });
-  if (nopInstances == "owner")
-    for (Operation *member : hierarchy.getMembers(owner))
-      if (auto instance = dyn_cast<ModuleOp>(member);
-          instance && isOutNop(instance, nopName) &&
-          used.contains(instance.getSymName()))
-        return instance.getSymName().str();
+}
+
+SmallVector<ModuleOp> NopPool::getNops(ModuleOp owner, bool areUsed) {
+  SmallVector<ModuleOp> nops;
+  for (Operation *member : hierarchy.getMembers(owner))
+    if (auto instance = dyn_cast<ModuleOp>(member);
+        instance && isOutNop(instance, nopName) &&
+        used.contains(instance.getSymName()) == areUsed)
+      nops.push_back(instance);
+  return nops;
+}
+
+std::string NopPool::choose(ModuleOp owner, TensorKey key) {
   // The nop that the model has for this very value, where it stood wrong.
-  for (auto &[owned, instance] : freeNops)
-    if (owned == key && !used.contains(instance))
-      return instance;
+  if (auto it = freeByTensor.find(key); it != freeByTensor.end())
+    for (const std::string &instance : it->second)
+      if (!used.contains(instance))
+        return instance;
   // A nop that nothing calls any more: its value is not known, its place is.
-  for (Operation *member : hierarchy.getMembers(owner)) {
-    auto instance = dyn_cast<ModuleOp>(member);
-    if (!instance || !isOutNop(instance, nopName) ||
-        used.contains(instance.getSymName()) ||
-        llvm::any_of(freeNops, [&](const auto &entry) {
-          return entry.second == instance.getSymName();
-        }))
-      continue;
-    if (llvm::all_of(hierarchy.getMethods(instance), [&](MethodOp method) {
-          return isHusk(symbols, method) || isIdentity(symbols, method);
-        }))
-      return instance.getSymName().str();
+  SymbolTable &symbols = hierarchy.getSymbols();
+  auto [it, isNew] = left.try_emplace(owner);
+  if (isNew) {
+    it->second = getNops(owner, /*areUsed=*/false);
+    llvm::erase_if(it->second, [&](ModuleOp instance) {
+      return free.contains(instance.getSymName()) ||
+             !llvm::all_of(hierarchy.getMethods(instance),
+                           [&](MethodOp method) {
+                             return isHusk(symbols, method) ||
+                                    isIdentity(symbols, method);
+                           });
+    });
+    std::reverse(it->second.begin(), it->second.end());
+  }
+  while (!it->second.empty()) {
+    StringRef instance = it->second.pop_back_val().getSymName();
+    if (!used.contains(instance))
+      return instance.str();
   }
   std::string name = hierarchy.getFreshName(owner, nopName, /*numbered=*/false);
   return hierarchy
       .addChild(owner, name, "__torch__.fqat.OutNop", owner.getLoc())
       .getSymName()
       .str();
+}
+
+std::string NopPool::take(ModuleOp owner, TensorKey key, bool isShared) {
+  std::string instance;
+  if (!isShared) {
+    instance = choose(owner, key);
+  } else {
+    std::string &one = shared[owner];
+    if (one.empty()) {
+      SmallVector<ModuleOp> nops = getNops(owner, /*areUsed=*/true);
+      one = nops.empty() ? choose(owner, key) : nops.front().getSymName().str();
+    }
+    instance = one;
+  }
+  used.insert(instance);
+  return instance;
 }
 
 bool InsertOutNop::simplifyViews(Hierarchy &hierarchy) {
@@ -428,10 +567,11 @@ void InsertOutNop::makeForward(Hierarchy &hierarchy, StringRef instance) {
   forward.setArgAttr(0, FQATDialect::kArgNameAttr, builder.getStringAttr("x"));
   Block *body = builder.createBlock(&forward.getBody());
   ReturnOp::create(builder, loc, body->addArgument(tensor, loc));
-  symbols.insert(forward);
+  hierarchy.insertMethod(forward);
 }
 
 LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
+                                   TensorIndex &index, NopPool &pool,
                                    const CrossingValue &crossing,
                                    const Placement &placement,
                                    bool &signatureChanged) {
@@ -459,7 +599,7 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
                 "values; clone shared modules first [R1]";
   ModuleOp owner = lookupInstance(hierarchy.getSymbols(), method.getInstance());
   std::string instance =
-      getNopInstance(hierarchy, owner, getKey(trace, crossing.leaf));
+      pool.take(owner, getKey(trace, crossing.leaf), nopInstances == "owner");
   makeForward(hierarchy, instance);
 
   // Behind the nops that follow the same op already.
@@ -479,13 +619,7 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
                                    describeOp(placement.after));
 
   DenseSet<Use> wanted, reading;
-  for (const Event &event : trace.getEvents())
-    for (const Read &read : event.reads)
-      if (read.leaf.isSameTensor(crossing.leaf))
-        reading.insert({event.op, read.operand});
-  for (const Read &read : trace.getReturned())
-    if (read.leaf.isSameTensor(crossing.leaf))
-      reading.insert({trace.getReturn(), read.operand});
+  reading.insert_range(index.getReads(crossing.leaf));
   for (auto [event, operand] : crossing.readers)
     wanted.insert({trace.getEvents()[event].op, operand});
   if (crossing.isReturned)
@@ -496,14 +630,9 @@ LogicalResult InsertOutNop::insert(Hierarchy &hierarchy, const Trace &trace,
   // tail computes with then needs the nop's result only.
   Rerouter rerouter(hierarchy, trace, wanted, reading);
   // Every name of the tensor in this body.
-  for (Value name : getNamesBefore(placement.after)) {
-    const AbstractValue &held = trace.getValue(placement.frame, name);
-    if (isa<TensorType>(name.getType()) && held.leaves.size() == 1 &&
-        trace.readAfter(held.leaves.front(), crossing.producer)
-            .leaf.isSameTensor(crossing.leaf) &&
-        failed(rerouter.reroute(name, nop.getResult())))
+  for (Value name : index.getNames(placement.frame, placement.after, crossing))
+    if (failed(rerouter.reroute(name, nop.getResult())))
       return failure();
-  }
   signatureChanged |= rerouter.changedSignature();
   for (Use use : wanted)
     if (!rerouter.getDone().contains(use)) {
@@ -527,13 +656,13 @@ void InsertOutNop::runOnOperation() {
     return signalPassFailure();
   Hierarchy hierarchy(getOperation());
   ChangeLog &log = getAnalysis<ChangeLog>();
+  NopPool pool(hierarchy, nopName);
   bool changed = false;
-  freeNops.clear();
   {
     FailureOr<Trace> trace =
         Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
     if (failed(trace) || failed(checkNames(hierarchy.getSymbols(), *trace)) ||
-        failed(strip(hierarchy.getSymbols(), *trace, Regions(*trace))))
+        failed(strip(hierarchy.getSymbols(), pool, *trace, Regions(*trace))))
       return signalPassFailure();
     changed = isStripped;
     changed |= simplifyViews(hierarchy);
@@ -542,6 +671,7 @@ void InsertOutNop::runOnOperation() {
   bool stale = true;
   while (stale) {
     stale = false;
+    hierarchy.forgetCalls();
     FailureOr<Trace> trace =
         Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
     if (failed(trace))
@@ -558,10 +688,12 @@ void InsertOutNop::runOnOperation() {
       stale = changed = true;
       continue;
     }
+    TensorIndex index(*trace);
+    pool.update();
     for (const CrossingValue &crossing : crossings) {
-      FailureOr<Placement> placement = place(*trace, crossing);
-      if (failed(placement) ||
-          failed(insert(hierarchy, *trace, crossing, *placement, stale)))
+      FailureOr<Placement> placement = place(*trace, index, crossing);
+      if (failed(placement) || failed(insert(hierarchy, *trace, index, pool,
+                                             crossing, *placement, stale)))
         return signalPassFailure();
       ++numInserted;
       changed = true;

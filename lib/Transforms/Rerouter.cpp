@@ -75,15 +75,6 @@ bool Rerouter::isCarrier(OpOperand &use) {
          (isContainer(use.get()) && readsContainer(op));
 }
 
-SmallVector<CallOp> Rerouter::getCalls(MethodOp method) {
-  SmallVector<CallOp> calls;
-  model.walk([&](CallOp call) {
-    if (call.getCallee() == method.getSymName())
-      calls.push_back(call);
-  });
-  return calls;
-}
-
 SmallVector<Value> Rerouter::getRoots(Value container) {
   SmallVector<Value> roots, worklist = {container};
   DenseSet<Value> seen;
@@ -156,7 +147,7 @@ SmallVector<Rerouter::Flow> Rerouter::getFlow(OpOperand &use,
   }
   if (isa<ReturnOp>(user)) {
     if (auto method = dyn_cast<MethodOp>(user->getParentOp())) {
-      for (CallOp call : getCalls(method))
+      for (CallOp call : hierarchy.getCalls(method))
         flows.push_back({call.getResult(index), same});
       return flows;
     }
@@ -330,8 +321,8 @@ FailureOr<std::pair<Value, Value>> Rerouter::split(OpOperand &use,
                       StringAttr::get(method.getContext(), ""));
     SmallVector<Value> arguments(call.getArguments());
     arguments.push_back(value);
-    rebuildCall(call, arguments, call.getResultTypes(),
-                getIdentityMap(call.getNumResults()));
+    hierarchy.rebuildCall(call, arguments, call.getResultTypes(),
+                          getIdentityMap(call.getNumResults()));
     return std::pair<Value, Value>(method.getArgument(index),
                                    method.getArgument(added));
   }
@@ -344,9 +335,9 @@ FailureOr<std::pair<Value, Value>> Rerouter::split(OpOperand &use,
     if (failed(method.insertResult(added, value.getType(), {})))
       return failure();
     user->insertOperands(added, {value});
-    CallOp rebuilt = rebuildCall(calls.front(), calls.front().getArguments(),
-                                 method.getResultTypes(),
-                                 getIdentityMap(calls.front().getNumResults()));
+    CallOp rebuilt = hierarchy.rebuildCall(
+        calls.front(), calls.front().getArguments(), method.getResultTypes(),
+        getIdentityMap(calls.front().getNumResults()));
     return std::pair<Value, Value>(rebuilt.getResult(index),
                                    rebuilt.getResult(added));
   }

@@ -61,7 +61,6 @@ private:
                                   llvm::ArrayRef<int64_t> path);
   /// The values in which a list or dict that a value holds may be known first.
   llvm::SmallVector<mlir::Value> getRoots(mlir::Value container);
-  llvm::SmallVector<CallOp> getCalls(MethodOp method);
   /// Makes the carrier of a use carry `value` beside what it carries, and
   /// returns both as they come out.
   mlir::FailureOr<std::pair<mlir::Value, mlir::Value>>

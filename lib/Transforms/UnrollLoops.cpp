@@ -107,6 +107,11 @@ static void unroll(LoopOp loop, size_t numRounds) {
 }
 
 void UnrollLoops::runOnOperation() {
+  bool hasLoops = getOperation()
+                      .walk([](LoopOp) { return WalkResult::interrupt(); })
+                      .wasInterrupted();
+  if (!hasLoops)
+    return markAllAnalysesPreserved();
   SymbolTable symbols(getOperation());
   // One at a time: an outer loop multiplies the inner ones.
   bool changed = false;

@@ -16,20 +16,46 @@
 #define FQAT_SUPPORT_HIERARCHY_H
 
 #include "fqat/IR/FQATOps.h"
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringMap.h"
+
+#include <optional>
 
 namespace fqat {
 
-/// Edits a model and keeps its symbol table current.
+/// Edits a model and keeps its symbol table current. What many edits ask for
+/// again and again is indexed, so that an edit costs what it changes, not what
+/// the model holds.
 class Hierarchy {
 public:
   explicit Hierarchy(mlir::ModuleOp model);
+  ~Hierarchy() { commit(); }
+  Hierarchy(const Hierarchy &) = delete;
+  Hierarchy &operator=(const Hierarchy &) = delete;
 
   mlir::ModuleOp getModel() { return model; }
   mlir::SymbolTable &getSymbols() { return symbols; }
 
-  /// The methods of an instance, in the model's order.
-  llvm::SmallVector<MethodOp> getMethods(ModuleOp instance);
+  /// Writes the names of the children that were added into their parents'
+  /// `slots`. Those of one parent are written at once: the attribute is as long
+  /// as the parent has children. `getMembers` knows them before.
+  void commit();
+
+  /// The methods of an instance.
+  llvm::SmallVector<MethodOp> getMethods(ModuleOp instance) {
+    return methodsOf.lookup(instance.getSymNameAttr());
+  }
+  /// The calls of a method, in no order that says anything. Who makes,
+  /// redirects or erases a call other than through this class says so
+  /// (`replaceCall`, `forgetCalls`).
+  llvm::ArrayRef<CallOp> getCalls(MethodOp method);
+  /// Notes that a call is going to be replaced by another of the same method.
+  void replaceCall(CallOp from, CallOp to);
+  /// Notes that `copy` is a copy of `original` that takes its place.
+  void replaceCallsIn(mlir::Operation *original, mlir::Operation *copy);
+  /// Has the calls looked up again when they are asked for next.
+  void forgetCalls() { callsOf.reset(); }
   /// The instances, slots and aliases directly below an instance, in the order
   /// of its slots.
   llvm::SmallVector<mlir::Operation *> getMembers(ModuleOp instance);
@@ -74,6 +100,8 @@ public:
   /// Renames a method, its calls included.
   void renameMethod(MethodOp method, llvm::StringRef name);
   void eraseMethod(MethodOp method);
+  /// Takes a new method over.
+  void insertMethod(MethodOp method);
 
   /// Erases the calls of husks, and returns how many there were. `onErase` is
   /// told of each before.
@@ -83,7 +111,27 @@ public:
   /// Gives a method the name `forward`; one that has it gets the other's name.
   void makeForward(MethodOp method);
 
+  /// Erases results of a method that no call uses, and arguments that its body
+  /// does not, in the method and in its calls. Does nothing for a method that
+  /// is exported or not called.
+  void pruneSignature(MethodOp method);
+
+  /// Replaces a call by one with other arguments and results; `kept` maps each
+  /// old result to the index of the new one, or to nothing if it has no uses.
+  CallOp rebuildCall(CallOp call, mlir::ValueRange arguments,
+                     mlir::TypeRange resultTypes,
+                     llvm::ArrayRef<std::optional<unsigned>> kept);
+
 private:
+  /// Appends a name to the slots of an instance.
+  void addSlotName(ModuleOp instance, llvm::StringRef name);
+  /// The last op of the run that declares an instance and what is below it,
+  /// where new relatives go.
+  mlir::Operation *getLastRelative(ModuleOp instance);
+  /// Notes that relatives of `instance`, the last of which is `last`, were put
+  /// behind `before`.
+  void moveLastRelative(ModuleOp instance, mlir::Operation *before,
+                        mlir::Operation *last);
   /// A value with storages and objects of its own.
   mlir::Attribute
   copyValue(mlir::Attribute value,
@@ -95,18 +143,18 @@ private:
   mlir::SymbolTable symbols;
   unsigned numStorages = 0;
   int64_t lastIdentity = 0;
+  /// By the symbol of the instance.
+  llvm::DenseMap<mlir::StringAttr, llvm::SmallVector<MethodOp>> methodsOf;
+  /// By the symbol of the method; nothing while it is not known.
+  std::optional<llvm::DenseMap<mlir::StringAttr, llvm::SmallVector<CallOp, 1>>>
+      callsOf;
+  /// The names that `slots` lack still.
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::Attribute>>
+      addedSlots;
+  llvm::DenseMap<mlir::Operation *, mlir::Operation *> lastRelatives;
+  /// By the symbol of a name without its number: the lowest that may be free.
+  llvm::StringMap<unsigned> freeNumbers;
 };
-
-/// Erases results of a method that no call uses, and arguments that its body
-/// does not, in the method and in its calls. Does nothing for a method that is
-/// exported or not called.
-void pruneSignature(mlir::SymbolTable &symbols, MethodOp method);
-
-/// Replaces a call by one with other arguments and results; `kept` maps each
-/// old result to the index of the new one, or to nothing if it has no uses.
-CallOp rebuildCall(CallOp call, mlir::ValueRange arguments,
-                   mlir::TypeRange resultTypes,
-                   llvm::ArrayRef<std::optional<unsigned>> kept);
 
 } // namespace fqat
 
