@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 //
 // The zip's directory and the pickles are read without libtorch, which parses
-// the code only. Writing ends in libtorch's zip writer.
+// the code only, and so they are written.
 //
 //===----------------------------------------------------------------------===//
 
@@ -15,8 +15,10 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/Parallel.h"
 #include <ATen/ops/full.h>
-#include <caffe2/serialize/inline_container.h>
+#include <caffe2/serialize/versions.h>
 #include <torch/csrc/jit/serialization/unpickler.h>
 #include <torch/custom_class.h>
 
@@ -384,47 +386,79 @@ Archive::view(const ArchiveContents &contents,
 // Writing
 //===----------------------------------------------------------------------===//
 
-llvm::Error writeArchive(const ArchiveContents &contents,
-                         llvm::raw_ostream &os) {
-  try {
-    // Writing through a function gives every archive the same folder name.
-    caffe2::serialize::PyTorchStreamWriter writer(
-        [&](const void *data, size_t size) -> size_t {
-          os.write(static_cast<const char *>(data), size);
-          return size;
-        });
-    if (contents.version != 0)
-      writer.setMinVersion(contents.version);
-    auto writeSection = [&](const ArchiveContents::Section &section,
-                            const std::string &name) {
-      for (auto [i, bytes] : llvm::enumerate(section.storages))
-        writer.writeRecord(name + "/" + std::to_string(i), bytes.data(),
-                           bytes.size());
-      writer.writeRecord(name + ".pkl", section.pickle.data(),
-                         section.pickle.size());
-    };
-    writeSection(contents.data, "data");
-    for (const CodeFile &file : contents.code) {
-      // As libtorch does: what is short is not worth deflating.
-      constexpr size_t minToDeflate = 200;
-      std::string name = getCodeRecord(file.qualifier);
-      auto writeText = [&](const std::string &record, const std::string &text) {
-        writer.writeRecord(record, text.data(), text.size(),
-                           text.size() > minToDeflate);
-      };
-      writeText(name, file.text);
-      if (!file.debug.empty())
-        writeText(name + ".debug_pkl", file.debug);
-    }
-    writeSection(contents.constants, "constants");
-    for (const ExtraRecord &record : contents.extraRecords)
-      writer.writeRecord(record.name, record.bytes.data(), record.bytes.size());
-    writer.writeEndOfFile();
-  } catch (const std::exception &error) {
-    return llvm::createStringError("libtorch cannot write the archive: " +
-                                   cleanMessage(error));
+/// Whatever the file is called: equal models are equal files.
+static constexpr llvm::StringLiteral folder = "archive/";
+
+static void addStorages(ZipWriter &zip, llvm::StringRef section,
+                        llvm::ArrayRef<llvm::ArrayRef<char>> storages) {
+  for (auto [i, bytes] : llvm::enumerate(storages))
+    zip.add((section + "/" + llvm::Twine(i)).str(),
+            llvm::StringRef(bytes.data(), bytes.size()));
+}
+
+ArchiveWriter::ArchiveWriter(llvm::raw_ostream &os, OutputFile *scratch)
+    : scratch(scratch), zip(os, folder, scratch) {}
+
+void ArchiveWriter::start(llvm::ArrayRef<llvm::ArrayRef<char>> storages) {
+  dataStorages = storages;
+  if (scratch)
+    thread = std::thread([this] {
+      addStorages(zip, "data", dataStorages);
+      scratch->startSync();
+    });
+}
+
+void ArchiveWriter::wait() {
+  if (thread.joinable())
+    thread.join();
+}
+
+void ArchiveWriter::finish(const ArchiveContents &contents) {
+  // Code beside its record of lines. As libtorch has it: what is short is not
+  // worth deflating.
+  constexpr size_t minToDeflate = 200;
+  std::vector<std::pair<std::string, llvm::StringRef>> texts;
+  for (const CodeFile &file : contents.code) {
+    std::string name = getCodeRecord(file.qualifier);
+    texts.emplace_back(name, file.text);
+    if (!file.debug.empty())
+      texts.emplace_back(name + ".debug_pkl", file.debug);
   }
-  return llvm::Error::success();
+  std::vector<std::optional<DeflatedText>> deflated(texts.size());
+  llvm::parallelFor(0, texts.size(), [&](size_t i) {
+    if (texts[i].second.size() > minToDeflate)
+      deflated[i] = deflateText(texts[i].second);
+  });
+
+  if (scratch)
+    wait();
+  else
+    addStorages(zip, "data", dataStorages);
+  zip.add("data.pkl", contents.data.pickle);
+  for (auto [text, shorter] : llvm::zip(texts, deflated)) {
+    if (shorter)
+      zip.addDeflated(text.first, *shorter);
+    else
+      zip.add(text.first, text.second);
+  }
+  addStorages(zip, "constants", contents.constants.storages);
+  zip.add("constants.pkl", contents.constants.pickle);
+  for (const ExtraRecord &record : contents.extraRecords)
+    zip.add(record.name, record.bytes);
+
+  // Readers look for the version of newer formats elsewhere.
+  constexpr uint64_t lastPublicVersion = 6;
+  uint64_t version = std::max<uint64_t>(
+      contents.version, caffe2::serialize::kMinProducedFileFormatVersion);
+  zip.add(version > lastPublicVersion ? ".data/version" : "version",
+          std::to_string(version) + "\n");
+  zip.add("byteorder", "little");
+  // libtorch's own ids are made of names and checksums as well.
+  std::string id;
+  llvm::raw_string_ostream(id) << llvm::format(
+      "%040llu", static_cast<unsigned long long>(zip.getFingerprint()));
+  zip.add(".data/serialization_id", id);
+  zip.finish();
 }
 
 } // namespace fqat

@@ -19,7 +19,6 @@
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
-#include "llvm/Support/raw_ostream.h"
 #include <torch/csrc/jit/api/compilation_unit.h>
 #include <torch/csrc/jit/serialization/import_source.h>
 
@@ -27,6 +26,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace fqat {
@@ -134,9 +134,29 @@ mlir::OwningOpRef<mlir::ModuleOp> importArchive(Archive &archive,
                                                 llvm::StringRef path,
                                                 llvm::StringRef nopName);
 
-/// Writes an archive to `os`. The bytes depend on the contents alone.
-llvm::Error writeArchive(const ArchiveContents &contents,
-                         llvm::raw_ostream &os);
+/// Writes an archive. The bytes depend on the contents alone.
+class ArchiveWriter {
+public:
+  /// If `scratch` is given, it is the stream, and worth nothing to anyone
+  /// before the archive is whole.
+  explicit ArchiveWriter(llvm::raw_ostream &os, OutputFile *scratch = nullptr);
+  ~ArchiveWriter() { wait(); }
+
+  /// Tells the storages of the section `data` as soon as they are known: the
+  /// most of the archive by far. Those of a scratch file are written from now
+  /// on, in a thread of its own.
+  void start(llvm::ArrayRef<llvm::ArrayRef<char>> storages);
+  /// Writes everything else.
+  void finish(const ArchiveContents &contents);
+
+private:
+  void wait();
+
+  OutputFile *scratch;
+  ZipWriter zip;
+  llvm::ArrayRef<llvm::ArrayRef<char>> dataStorages;
+  std::thread thread;
+};
 
 /// The message of an exception of libtorch, without its C++ stack and on one
 /// line. Says what to do where an operator is unknown.

@@ -319,45 +319,46 @@ std::string DebugRecordWriter::write(const jit::SourceRangeRecords &ranges) {
 // Printing
 //===----------------------------------------------------------------------===//
 
-void CodePrinter::printOne(const c10::NamedTypePtr &type) {
-  if (!printed.insert(type).second)
-    return;
-  std::string qualifier = names.getUniqueName(type).prefix();
-  auto [it, isNew] = fileIndices.try_emplace(qualifier, files.size());
-  if (isNew) {
-    auto printName = [this](const c10::Type &t) -> std::optional<std::string> {
-      auto named = t.cast<c10::NamedType>();
-      if (!named || !named->name())
-        return std::nullopt;
-      return names.getUniqueName(named).qualifiedName();
-    };
-    files.emplace_back(qualifier,
-                       jit::PythonPrint(constants, dependencies, printName,
-                                        /*enforce_importable=*/true));
+void CodePrinter::print(const c10::NamedTypePtr &root) {
+  // What a type depends on comes behind it, and behind what waits already.
+  std::deque<c10::NamedTypePtr> waiting = {root};
+  for (; !waiting.empty(); waiting.pop_front()) {
+    const c10::NamedTypePtr &type = waiting.front();
+    c10::QualifiedName name = names.getUniqueName(type);
+    if (!printed.insert(name.qualifiedName()).second)
+      continue;
+    auto [it, isNew] = fileIndices.try_emplace(name.prefix(), files.size());
+    if (isNew)
+      files.emplace_back(
+          name.prefix(), constants,
+          [this](const c10::Type &t) -> std::optional<std::string> {
+            auto named = t.cast<c10::NamedType>();
+            if (!named || !named->name())
+              return std::nullopt;
+            return names.getUniqueName(named).qualifiedName();
+          });
+    File &file = files[it->second];
+    size_t numKnown = file.dependencies.size();
+    file.printer.printNamedType(type);
+    for (size_t i = numKnown; i != file.dependencies.size(); ++i)
+      waiting.push_back(file.dependencies[i]);
   }
-  files[it->second].second.printNamedType(type);
-}
-
-void CodePrinter::print(const c10::NamedTypePtr &type) {
-  printOne(type);
-  for (; numPrinted < dependencies.size(); ++numPrinted)
-    printOne(dependencies[numPrinted]);
 }
 
 std::vector<CodeFile> CodePrinter::takeFiles() {
   std::vector<CodeFile> result;
   DebugRecordWriter debug;
   // A model that came without lines goes without.
-  bool hasLines = llvm::any_of(files, [](const auto &file) {
-    return llvm::any_of(file.second.ranges(),
+  bool hasLines = llvm::any_of(files, [](const File &file) {
+    return llvm::any_of(file.printer.ranges(),
                         [](const jit::TaggedRange &tagged) {
                           return tagged.range.source() != nullptr;
                         });
   });
-  for (auto &[qualifier, printer] : files) {
-    version = std::max(version, printer.minVersion());
-    result.push_back({qualifier, printer.str(),
-                      hasLines ? debug.write(printer.ranges()) : ""});
+  for (File &file : files) {
+    version = std::max(version, file.printer.minVersion());
+    result.push_back({file.qualifier, file.printer.str(),
+                      hasLines ? debug.write(file.printer.ranges()) : ""});
   }
   return result;
 }

@@ -16,10 +16,12 @@
 
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"
+#include "llvm/ADT/StringSet.h"
 #include <torch/csrc/jit/frontend/source_range.h>
 #include <torch/csrc/jit/serialization/python_print.h>
 #include <torch/csrc/jit/serialization/type_name_uniquer.h>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -75,14 +77,24 @@ public:
   }
 
 private:
-  void printOne(const c10::NamedTypePtr &type);
+  /// The types of one qualifier. Each file has a table of its own of what it
+  /// depends on: libtorch looks through all of a table for each entry.
+  struct File {
+    File(std::string qualifier, std::vector<c10::IValue> &constants,
+         c10::TypePrinter printName)
+        : qualifier(std::move(qualifier)),
+          printer(constants, dependencies, std::move(printName),
+                  /*enforce_importable=*/true) {}
+
+    std::string qualifier;
+    torch::jit::PrintDepsTable dependencies;
+    torch::jit::PythonPrint printer;
+  };
 
   std::vector<c10::IValue> constants;
-  torch::jit::PrintDepsTable dependencies;
-  size_t numPrinted = 0;
   torch::jit::TypeNameUniquer names;
-  std::unordered_set<c10::NamedTypePtr> printed;
-  std::vector<std::pair<std::string, torch::jit::PythonPrint>> files;
+  llvm::StringSet<> printed;
+  std::deque<File> files;
   llvm::StringMap<size_t> fileIndices;
   uint64_t version = 0;
 };

@@ -65,7 +65,7 @@ public:
       : model(model), symbols(model), aliases(model), nopName(nopName),
         check(check), keys(symbols) {}
 
-  LogicalResult run(raw_ostream &os);
+  LogicalResult run(ArchiveWriter &writer);
 
 private:
   // Types.
@@ -108,7 +108,7 @@ private:
            (instance.getPreHooksAttr() &&
             llvm::is_contained(instance.getPreHooksAttr(), name));
   }
-  LogicalResult write(raw_ostream &os);
+  LogicalResult write(ArchiveWriter &writer);
   /// Hands the model that a reader of the contents will see to the check.
   LogicalResult checkContents(const ArchiveContents &contents,
                               CodePrinter &printer);
@@ -1228,15 +1228,16 @@ LogicalResult Exporter::checkContents(const ArchiveContents &contents,
   return failure(!seen || failed(check(*seen)));
 }
 
-LogicalResult Exporter::write(raw_ostream &os) {
+LogicalResult Exporter::write(ArchiveWriter &writer) {
   ModuleOp root = lookupInstance(symbols, FQATDialect::kRootName);
   CodePrinter printer;
-  printer.print(getClass(root));
   ValueWriter data(symbols), constantWriter(symbols);
   if (failed(data.writeInstance(root, [&](ModuleOp instance) {
         return printer.getName(getClass(instance));
       })))
     return failure();
+  writer.start(data.getStorages());
+  printer.print(getClass(root));
   // The code may not know the classes of what an attribute holds whose type is
   // an interface or Any.
   for (auto instance : model.getOps<ModuleOp>())
@@ -1276,27 +1277,38 @@ LogicalResult Exporter::write(raw_ostream &os) {
   contents.version = printer.getVersion();
   if (check && failed(checkContents(contents, printer)))
     return failure();
-  if (llvm::Error error = writeArchive(contents, os))
-    return root.emitError() << llvm::toString(std::move(error));
+  writer.finish(contents);
   return success();
 }
 
-LogicalResult Exporter::run(raw_ostream &os) {
+LogicalResult Exporter::run(ArchiveWriter &writer) {
   if (failed(checkModel(model)) || failed(readTypedefs()) ||
       failed(makeClasses()) || failed(findNeeds()) || failed(makeFunctions()) ||
       failed(makeMethods()))
     return failure();
-  return write(os);
+  return write(writer);
 }
 
-LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
-                                StringRef nopName, ExportCheck check) {
+static LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
+                                       OutputFile *scratch, StringRef nopName,
+                                       ExportCheck check) {
   try {
-    return Exporter(model, nopName, check).run(os);
+    ArchiveWriter writer(os, scratch);
+    return Exporter(model, nopName, check).run(writer);
   } catch (const std::exception &error) {
     return model.emitError()
            << "libtorch cannot write the model: " << cleanMessage(error);
   }
+}
+
+LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
+                                StringRef nopName, ExportCheck check) {
+  return exportTorchScript(model, os, /*scratch=*/nullptr, nopName, check);
+}
+
+LogicalResult exportTorchScript(mlir::ModuleOp model, OutputFile &scratch,
+                                StringRef nopName, ExportCheck check) {
+  return exportTorchScript(model, scratch, &scratch, nopName, check);
 }
 
 StringRef getTorchVersion() { return TORCH_VERSION; }

@@ -1,4 +1,4 @@
-//===- Zip.cpp - Reading zip archives -*- C++ -*-===//
+//===- Zip.cpp - Reading and writing zip archives -*- C++ -*-===//
 //
 // Part of the fqat-opt project, under the Apache License v2.0 with LLVM
 // Exceptions. See LICENSE for license information.
@@ -11,9 +11,14 @@
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/Endian.h"
+#include "llvm/Support/EndianStream.h"
+#include "llvm/Support/xxhash.h"
 
 #include <algorithm>
+#include <array>
 #include <fcntl.h>
+#include <map>
+#include <mutex>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,11 +30,27 @@ static llvm::Error makeError(const llvm::Twine &message) {
   return llvm::createStringError(message);
 }
 
+static uint32_t computeCrc(llvm::StringRef bytes) {
+  return ::crc32_z(0, reinterpret_cast<const Bytef *>(bytes.data()),
+                   bytes.size());
+}
+
+//===----------------------------------------------------------------------===//
+// Reading
+//===----------------------------------------------------------------------===//
+
 template <typename T>
 T ZipReader::get(uint64_t offset) const {
   return llvm::support::endian::read<T, llvm::endianness::little>(bytes +
                                                                   offset);
 }
+
+/// The archives that are open, by the end of their maps.
+static std::map<const char *, ZipReader *> &getOpenArchives() {
+  static std::map<const char *, ZipReader *> archives;
+  return archives;
+}
+static std::mutex openArchivesMutex;
 
 llvm::Expected<std::shared_ptr<ZipReader>>
 ZipReader::open(llvm::StringRef path) {
@@ -37,7 +58,8 @@ ZipReader::open(llvm::StringRef path) {
   if (fd < 0)
     return makeError("cannot open the file: " +
                      std::error_code(errno, std::generic_category()).message());
-  llvm::scope_exit closeFile([&] { ::close(fd); });
+  std::shared_ptr<ZipReader> reader(new ZipReader);
+  reader->file = fd;
   struct stat status;
   if (fstat(fd, &status) != 0)
     return makeError("cannot read the file: " +
@@ -49,7 +71,6 @@ ZipReader::open(llvm::StringRef path) {
   if (status.st_size == 0)
     return makeError("the file is empty");
 
-  std::shared_ptr<ZipReader> reader(new ZipReader);
   // A model's own code may write to its tensors while it is loaded.
   void *map = mmap(nullptr, status.st_size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_NORESERVE, fd, 0);
@@ -60,12 +81,48 @@ ZipReader::open(llvm::StringRef path) {
   reader->fileSize = status.st_size;
   if (llvm::Error error = reader->parse())
     return error;
+  std::scoped_lock<std::mutex> lock(openArchivesMutex);
+  getOpenArchives()[reader->bytes + reader->fileSize] = reader.get();
   return reader;
 }
 
 ZipReader::~ZipReader() {
-  if (bytes)
+  if (bytes) {
+    {
+      std::scoped_lock<std::mutex> lock(openArchivesMutex);
+      getOpenArchives().erase(bytes + fileSize);
+    }
     munmap(bytes, fileSize);
+  }
+  ::close(file);
+}
+
+std::optional<ZipReader::Place> ZipReader::findPlace(llvm::StringRef contents) {
+  std::scoped_lock<std::mutex> lock(openArchivesMutex);
+  auto it = getOpenArchives().upper_bound(contents.data());
+  if (it == getOpenArchives().end() || contents.data() < it->second->bytes)
+    return std::nullopt;
+  ZipReader &reader = *it->second;
+  if (reader.byOffset.empty()) {
+    for (const ZipEntry &entry : reader.records)
+      if (reader.isMapped(entry) && entry.size != 0)
+        reader.byOffset.push_back(&entry);
+    llvm::sort(reader.byOffset, [](const ZipEntry *a, const ZipEntry *b) {
+      return a->dataOffset < b->dataOffset;
+    });
+  }
+  uint64_t offset = contents.data() - reader.bytes;
+  auto entry =
+      llvm::partition_point(reader.byOffset, [&](const ZipEntry *other) {
+        return other->dataOffset < offset;
+      });
+  if (entry == reader.byOffset.end() || (*entry)->dataOffset != offset ||
+      (*entry)->size != contents.size())
+    return std::nullopt;
+  // Some writers leave the field empty.
+  uint32_t crc = (*entry)->crc32;
+  return Place{reader.file, offset,
+               crc == 0 ? std::nullopt : std::optional<uint32_t>(crc)};
 }
 
 const ZipEntry *ZipReader::find(llvm::StringRef name) const {
@@ -246,12 +303,207 @@ llvm::Expected<std::string> ZipReader::read(const ZipEntry &entry) const {
                      "' is compressed by method " + llvm::Twine(entry.method) +
                      "; only deflate is read");
   }
-  uLong crc = ::crc32_z(0, reinterpret_cast<const Bytef *>(result.data()),
-                        result.size());
-  if (crc != entry.crc32)
+  if (computeCrc(result) != entry.crc32)
     return makeError("the record '" + entry.name +
                      "' does not have its checksum");
   return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Writing
+//===----------------------------------------------------------------------===//
+
+uint64_t OutputFile::appendFrom(int from, uint64_t offset, uint64_t size) {
+  flush();
+  uint64_t copied = 0;
+  while (copied != size && !has_error()) {
+    auto position = static_cast<off_t>(offset + copied);
+    ssize_t count = ::copy_file_range(from, &position, get_fd(), nullptr,
+                                      size - copied, /*flags=*/0);
+    if (count < 0 && errno == EINTR)
+      continue;
+    // On two file systems, or into a pipe: the caller writes it.
+    if (count <= 0)
+      break;
+    copied += count;
+    inc_pos(count);
+  }
+  return copied;
+}
+
+void OutputFile::startSync() {
+  flush();
+  ::sync_file_range(get_fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+std::optional<DeflatedText> deflateText(llvm::StringRef text) {
+  DeflatedText result{"", text.size(), computeCrc(text)};
+  z_stream stream = {};
+  // Code is much alike: a higher level takes long and makes it little shorter.
+  if (text.size() > UINT32_MAX / 2 ||
+      deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, -MAX_WBITS,
+                   /*memLevel=*/9, Z_DEFAULT_STRATEGY) != Z_OK)
+    return std::nullopt;
+  llvm::scope_exit finish([&] { deflateEnd(&stream); });
+  result.bytes.resize(deflateBound(&stream, text.size()));
+  stream.next_in = reinterpret_cast<Bytef *>(const_cast<char *>(text.data()));
+  stream.avail_in = text.size();
+  stream.next_out = reinterpret_cast<Bytef *>(result.bytes.data());
+  stream.avail_out = result.bytes.size();
+  if (deflate(&stream, Z_FINISH) != Z_STREAM_END)
+    return std::nullopt;
+  result.bytes.resize(stream.total_out);
+  if (result.bytes.size() >= text.size())
+    return std::nullopt;
+  return result;
+}
+
+namespace {
+/// Puts little-endian numbers together.
+class Fields {
+public:
+  explicit Fields(std::string &bytes)
+      : stream(bytes), writer(stream, llvm::endianness::little) {}
+
+  template <typename... Ts>
+  void add16(Ts... values) {
+    (writer.write<uint16_t>(values), ...);
+  }
+  template <typename... Ts>
+  void add32(Ts... values) {
+    (writer.write<uint32_t>(values), ...);
+  }
+  template <typename... Ts>
+  void add64(Ts... values) {
+    (writer.write<uint64_t>(values), ...);
+  }
+
+private:
+  llvm::raw_string_ostream stream;
+  llvm::support::endian::Writer writer;
+};
+} // namespace
+
+static constexpr uint16_t stored = 0, deflated = 8;
+/// What a field holds whose value stands in the zip64 field.
+static constexpr uint32_t full32 = 0xffffffff;
+static uint32_t limit32(uint64_t value) {
+  return value >= full32 ? full32 : static_cast<uint32_t>(value);
+}
+static uint16_t limit16(uint64_t value) {
+  return value >= 0xffff ? 0xffff : static_cast<uint16_t>(value);
+}
+
+void ZipWriter::writeHeader(llvm::StringRef name, uint16_t method,
+                            uint64_t compressedSize, uint64_t size,
+                            uint32_t crc32) {
+  std::string path = folder + name.str();
+  uint64_t offset = os.tell() - start;
+  // Names are in UTF-8, and the time is the first that a zip can tell.
+  constexpr uint16_t flags = 0x0800, time = 0, date = 0x0021;
+  bool isBig = compressedSize >= full32 || size >= full32;
+  auto getVersion = [](bool needsZip64) -> uint16_t {
+    return needsZip64 ? 45 : 20;
+  };
+
+  std::string header = "PK\3\4";
+  {
+    Fields fields(header);
+    constexpr uint64_t headerSize = 30, bigSize = 20, paddingHeader = 4;
+    uint64_t extraSize = isBig ? bigSize : 0, padding = 0;
+    if (method == stored) {
+      extraSize += paddingHeader;
+      uint64_t data = offset + headerSize + path.size() + extraSize;
+      padding = (alignment - data % alignment) % alignment;
+      extraSize += padding;
+    }
+    fields.add16(getVersion(isBig), flags, method, time, date);
+    fields.add32(crc32, isBig ? full32 : static_cast<uint32_t>(compressedSize),
+                 isBig ? full32 : static_cast<uint32_t>(size));
+    fields.add16(static_cast<uint16_t>(path.size()),
+                 static_cast<uint16_t>(extraSize));
+    header += path;
+    if (isBig) {
+      fields.add16(uint16_t(1), uint16_t(16));
+      fields.add64(size, compressedSize);
+    }
+    if (method == stored) {
+      // The field that torch's own writer pads with.
+      header += "FB";
+      fields.add16(static_cast<uint16_t>(padding));
+      header.append(padding, 'Z');
+    }
+  }
+  os << header;
+
+  directory += "PK\1\2";
+  Fields fields(directory);
+  std::string extra;
+  {
+    Fields big(extra);
+    for (uint64_t value : {size, compressedSize, offset})
+      if (value >= full32)
+        big.add64(value);
+  }
+  fields.add16(getVersion(!extra.empty()), getVersion(!extra.empty()), flags,
+               method, time, date);
+  fields.add32(crc32, limit32(compressedSize), limit32(size));
+  fields.add16(static_cast<uint16_t>(path.size()),
+               static_cast<uint16_t>(extra.empty() ? 0 : extra.size() + 4),
+               /*comment=*/uint16_t(0), /*disk=*/uint16_t(0),
+               /*attributes=*/uint16_t(0));
+  fields.add32(/*attributes=*/uint32_t(0), limit32(offset));
+  directory += path;
+  if (!extra.empty()) {
+    fields.add16(uint16_t(1), static_cast<uint16_t>(extra.size()));
+    directory += extra;
+  }
+  ++numEntries;
+  std::array<uint64_t, 3> parts = {fingerprint, llvm::xxh3_64bits(path), crc32};
+  fingerprint = llvm::xxh3_64bits(llvm::ArrayRef(
+      reinterpret_cast<const uint8_t *>(parts.data()), sizeof(parts)));
+}
+
+void ZipWriter::add(llvm::StringRef name, llvm::StringRef contents) {
+  std::optional<ZipReader::Place> place = ZipReader::findPlace(contents);
+  uint32_t crc = place && place->crc32 ? *place->crc32 : computeCrc(contents);
+  writeHeader(name, stored, contents.size(), contents.size(), crc);
+  // A copy by the system takes two calls more than a short write.
+  constexpr size_t minToCopy = 1 << 16;
+  if (file && place && contents.size() >= minToCopy)
+    contents = contents.drop_front(
+        file->appendFrom(place->file, place->offset, contents.size()));
+  os << contents;
+}
+
+void ZipWriter::addDeflated(llvm::StringRef name, const DeflatedText &text) {
+  writeHeader(name, deflated, text.bytes.size(), text.size, text.crc32);
+  os << text.bytes;
+}
+
+void ZipWriter::finish() {
+  uint64_t offset = os.tell() - start, size = directory.size();
+  os << directory;
+  std::string end;
+  Fields fields(end);
+  if (numEntries >= 0xffff || offset >= full32 || size >= full32) {
+    uint64_t bigEnd = offset + size;
+    end += "PK\6\6";
+    fields.add64(uint64_t(44));
+    fields.add16(uint16_t(45), uint16_t(45));
+    fields.add32(uint32_t(0), uint32_t(0));
+    fields.add64(numEntries, numEntries, size, offset);
+    end += "PK\6\7";
+    fields.add32(uint32_t(0));
+    fields.add64(bigEnd);
+    fields.add32(uint32_t(1));
+  }
+  end += "PK\5\6";
+  fields.add16(uint16_t(0), uint16_t(0), limit16(numEntries),
+               limit16(numEntries));
+  fields.add32(limit32(size), limit32(offset));
+  fields.add16(uint16_t(0));
+  os << end;
 }
 
 } // namespace fqat

@@ -81,7 +81,9 @@ struct ArchiveTest : testing::Test {
   std::string write() {
     std::string bytes;
     llvm::raw_string_ostream os(bytes);
-    EXPECT_FALSE(bool(writeArchive(contents, os)));
+    ArchiveWriter writer(os);
+    writer.start(contents.data.storages);
+    writer.finish(contents);
     return bytes;
   }
 

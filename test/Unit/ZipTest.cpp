@@ -1,4 +1,4 @@
-//===- ZipTest.cpp - Tests of the zip reader -*- C++ -*-===//
+//===- ZipTest.cpp - Tests of the zip reader and writer -*- C++ -*-===//
 //
 // Part of the fqat-opt project, under the Apache License v2.0 with LLVM
 // Exceptions. See LICENSE for license information.
@@ -284,6 +284,125 @@ TEST_F(ZipTest, RefusesABomb) {
   bytes.replace(entry + 24, 4, "\xff\xff\xff\x7f");
   EXPECT_NE(read(*open(bytes), "a").find("claims to hold 2147483647 bytes"),
             std::string::npos);
+}
+
+/// Writes an archive to a file of its own.
+class ZipWriterTest : public ZipTest {
+protected:
+  void writeFile(llvm::function_ref<void(ZipWriter &)> addRecords) {
+    int fd;
+    ASSERT_FALSE(
+        llvm::sys::fs::createTemporaryFile("fqat", "zip", fd, written));
+    OutputFile file(fd, /*shouldClose=*/true);
+    ZipWriter writer(file, "archive/", &file);
+    addRecords(writer);
+    writer.finish();
+    file.flush();
+    ASSERT_FALSE(file.has_error());
+  }
+  std::shared_ptr<ZipReader> openWritten() {
+    auto reader = ZipReader::open(written);
+    if (!reader) {
+      ADD_FAILURE() << llvm::toString(reader.takeError());
+      return nullptr;
+    }
+    return *reader;
+  }
+  ~ZipWriterTest() override {
+    if (!written.empty())
+      llvm::sys::fs::remove(written);
+  }
+
+  llvm::SmallString<128> written;
+};
+
+TEST_F(ZipWriterTest, RecordsComeBack) {
+  std::string text(1000, 'x');
+  std::optional<DeflatedText> deflated = deflateText(text);
+  ASSERT_TRUE(deflated);
+  EXPECT_LT(deflated->bytes.size(), 100u);
+  writeFile([&](ZipWriter &writer) {
+    writer.add("a", "1");
+    writer.add("empty", "");
+    writer.addDeflated("text", *deflated);
+    writer.add("b", "22");
+  });
+  auto reader = openWritten();
+  ASSERT_EQ(reader->entries().size(), 4u);
+  EXPECT_EQ(read(*reader, "archive/a"), "1");
+  EXPECT_EQ(read(*reader, "archive/empty"), "");
+  EXPECT_EQ(read(*reader, "archive/text"), text);
+  EXPECT_EQ(read(*reader, "archive/b"), "22");
+  for (llvm::StringRef name : {"archive/a", "archive/empty", "archive/b"})
+    EXPECT_EQ(reader->find(name)->dataOffset % ZipWriter::alignment, 0u);
+}
+
+TEST_F(ZipWriterTest, WhatDeflateDoesNotShortenIsNotDeflated) {
+  EXPECT_FALSE(deflateText("abc"));
+}
+
+TEST_F(ZipWriterTest, MoreRecordsThanAPlainDirectoryCounts) {
+  constexpr unsigned count = 70000;
+  writeFile([&](ZipWriter &writer) {
+    for (unsigned i = 0; i != count; ++i)
+      writer.add(std::to_string(i), "");
+  });
+  EXPECT_EQ(openWritten()->entries().size(), count);
+}
+
+TEST_F(ZipWriterTest, MappedRecordsKeepTheirBytesAndChecksums) {
+  // Longer than what is worth a copy by the system, and shorter.
+  std::string big(200000, 'b'), small = "small";
+  ZipBuilder zip;
+  zip.add("big", big);
+  zip.add("small", small);
+  std::string bytes = zip.finish();
+  auto source = open(bytes);
+  auto get = [&](llvm::StringRef name) {
+    llvm::ArrayRef<char> data = source->data(*source->find(name));
+    return llvm::StringRef(data.data(), data.size());
+  };
+  std::optional<ZipReader::Place> place = ZipReader::findPlace(get("big"));
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->crc32, source->find("big")->crc32);
+  EXPECT_FALSE(ZipReader::findPlace(get("big").drop_front()));
+  EXPECT_FALSE(ZipReader::findPlace(big));
+  writeFile([&](ZipWriter &writer) {
+    writer.add("big", get("big"));
+    writer.add("again", get("big"));
+    writer.add("small", get("small"));
+  });
+  auto reader = openWritten();
+  EXPECT_EQ(read(*reader, "archive/big"), big);
+  EXPECT_EQ(read(*reader, "archive/again"), big);
+  EXPECT_EQ(read(*reader, "archive/small"), small);
+}
+
+TEST_F(ZipWriterTest, AChecksumThatIsMissingIsComputed) {
+  ZipBuilder zip;
+  zip.add("a", "contents");
+  std::string bytes = zip.finish();
+  // The checksum in the directory, 16 bytes into the entry.
+  bytes.replace(bytes.find("PK\1\2") + 16, 4, std::string(4, '\0'));
+  auto source = open(bytes);
+  llvm::ArrayRef<char> data = source->data(*source->find("a"));
+  writeFile([&](ZipWriter &writer) {
+    writer.add("a", llvm::StringRef(data.data(), data.size()));
+  });
+  EXPECT_EQ(read(*openWritten(), "archive/a"), "contents");
+}
+
+TEST_F(ZipWriterTest, EqualRecordsHaveEqualFingerprints) {
+  auto getFingerprint = [](llvm::StringRef name, llvm::StringRef contents) {
+    std::string bytes;
+    llvm::raw_string_ostream os(bytes);
+    ZipWriter writer(os, "");
+    writer.add(name, contents);
+    return writer.getFingerprint();
+  };
+  EXPECT_EQ(getFingerprint("a", "1"), getFingerprint("a", "1"));
+  EXPECT_NE(getFingerprint("a", "1"), getFingerprint("b", "1"));
+  EXPECT_NE(getFingerprint("a", "1"), getFingerprint("a", "2"));
 }
 
 } // namespace

@@ -228,16 +228,18 @@ FailureOr<RunGraph> Driver::draw(mlir::ModuleOp model) {
   return RunGraph::create(model, *anchors);
 }
 
-ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream) {
+ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream,
+                         OutputFile *scratch) {
   if (options.getEmit() == Emit::TorchScript) {
     ExitCode code = Unusable;
     auto check = [&](mlir::ModuleOp seen) {
       code = prove(seen);
       return success(code == Done);
     };
-    bool isProved = !options.noProof;
-    if (succeeded(exportTorchScript(model, stream, options.pipeline.nopName,
-                                    isProved ? ExportCheck(check) : nullptr)))
+    ExportCheck proof = options.noProof ? nullptr : ExportCheck(check);
+    StringRef nopName = options.pipeline.nopName;
+    if (succeeded(scratch ? exportTorchScript(model, *scratch, nopName, proof)
+                          : exportTorchScript(model, stream, nopName, proof)))
       return Done;
     return code == NotProved ? NotProved : Unusable;
   }
@@ -270,7 +272,7 @@ ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream) {
 ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
   if (output == "-") {
     llvm::raw_fd_ostream stream(STDOUT_FILENO, /*shouldClose=*/false);
-    ExitCode code = writeTo(model, stream);
+    ExitCode code = writeTo(model, stream, /*scratch=*/nullptr);
     stream.flush();
     if (stream.has_error()) {
       std::string message = stream.error().message();
@@ -287,8 +289,8 @@ ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
   ExitCode code;
   std::error_code error;
   {
-    llvm::raw_fd_ostream stream(file->FD, /*shouldClose=*/false);
-    code = writeTo(model, stream);
+    OutputFile stream(file->FD, /*shouldClose=*/false);
+    code = writeTo(model, stream, &stream);
     stream.flush();
     error = stream.error();
     stream.clear_error();

@@ -13,6 +13,7 @@
 
 #include "fqat/Report/Suppressions.h"
 #include "fqat/Report/Text.h"
+#include "fqat/TorchScript/Zip.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -47,7 +48,9 @@ private:
   ExitCode prove(mlir::ModuleOp model);
   ExitCode verifyFile(const std::string &path);
   ExitCode write(mlir::ModuleOp model, llvm::StringRef output);
-  ExitCode writeTo(mlir::ModuleOp model, llvm::raw_ostream &os);
+  /// `scratch` is the stream, if that is a file that nobody sees yet.
+  ExitCode writeTo(mlir::ModuleOp model, llvm::raw_ostream &os,
+                   OutputFile *scratch);
   void summariseCheck();
   void summariseFix(double seconds);
 

@@ -1,4 +1,4 @@
-//===- Zip.h - Reading zip archives -*- C++ -*-===//
+//===- Zip.h - Reading and writing zip archives -*- C++ -*-===//
 //
 // Part of the fqat-opt project, under the Apache License v2.0 with LLVM
 // Exceptions. See LICENSE for license information.
@@ -13,9 +13,11 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
+#include "llvm/Support/raw_ostream.h"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,6 +67,17 @@ public:
   /// have the size and the checksum that the directory gives.
   llvm::Expected<std::string> read(const ZipEntry &entry) const;
 
+  /// A mapped record, where it lies in its file.
+  struct Place {
+    int file;
+    uint64_t offset;
+    /// Nothing if the archive was written without checksums.
+    std::optional<uint32_t> crc32;
+  };
+  /// The record of which these are the contents, in any archive that is open;
+  /// nothing if they are no whole record.
+  static std::optional<Place> findPlace(llvm::StringRef contents);
+
 private:
   ZipReader() = default;
   llvm::Error parse();
@@ -76,8 +89,72 @@ private:
 
   char *bytes = nullptr;
   uint64_t fileSize = 0;
+  int file = -1;
   std::vector<ZipEntry> records;
   llvm::StringMap<size_t> indices;
+  /// The mapped records by their offsets, once somebody asks for a place.
+  std::vector<const ZipEntry *> byOffset;
+};
+
+/// A file that is written, and to which parts of other files can be appended
+/// without a pass through this program's memory.
+class OutputFile : public llvm::raw_fd_ostream {
+public:
+  using raw_fd_ostream::raw_fd_ostream;
+
+  /// Appends `size` bytes of `file` from `offset` on. Returns how many the
+  /// system has copied: fewer, or none, where it cannot.
+  uint64_t appendFrom(int file, uint64_t offset, uint64_t size);
+  /// Has the system begin to bring to the disk what was written so far, and
+  /// does not wait for it.
+  void startSync();
+};
+
+/// A text that was deflated to be written.
+struct DeflatedText {
+  std::string bytes;
+  /// Of the text itself.
+  uint64_t size;
+  uint32_t crc32;
+};
+
+/// Deflates a text; nothing if that does not make it shorter.
+std::optional<DeflatedText> deflateText(llvm::StringRef text);
+
+/// Writes a zip archive in which every stored record begins at a multiple of 64
+/// bytes, so that it can be used where it is mapped. Zip64 where it must be.
+/// The bytes depend on the records alone. Errors are the stream's.
+class ZipWriter {
+public:
+  static constexpr uint64_t alignment = 64;
+
+  /// `folder` ends in a slash and stands before each name. If `file` is given,
+  /// it is the stream, and records of mapped archives are copied by the system.
+  ZipWriter(llvm::raw_ostream &os, llvm::StringRef folder,
+            OutputFile *file = nullptr)
+      : os(os), file(file), start(os.tell()), folder(folder) {}
+
+  /// Writes a stored record.
+  void add(llvm::StringRef name, llvm::StringRef contents);
+  /// Writes a deflated record.
+  void addDeflated(llvm::StringRef name, const DeflatedText &text);
+  /// Writes the directory. Nothing can be added afterwards.
+  void finish();
+
+  /// A number for the names and checksums of all records so far.
+  uint64_t getFingerprint() const { return fingerprint; }
+
+private:
+  void writeHeader(llvm::StringRef name, uint16_t method,
+                   uint64_t compressedSize, uint64_t size, uint32_t crc32);
+
+  llvm::raw_ostream &os;
+  OutputFile *file;
+  uint64_t start;
+  std::string folder;
+  std::string directory;
+  uint64_t numEntries = 0;
+  uint64_t fingerprint = 0;
 };
 
 } // namespace fqat
