@@ -116,6 +116,23 @@ SmallVector<unsigned, 2> Read::getEvents() const {
 // Asking a trace
 //===----------------------------------------------------------------------===//
 
+Trace::BodyIndex::BodyIndex(Block &body) : numValues(body.getNumArguments()) {
+  for (Operation &op : body) {
+    ops.try_emplace(&op, ops.size(), numValues);
+    numValues += op.getNumResults();
+  }
+}
+
+std::optional<unsigned> Trace::BodyIndex::getNumber(Value value) const {
+  if (auto argument = dyn_cast<BlockArgument>(value))
+    return argument.getArgNumber();
+  auto result = cast<OpResult>(value);
+  auto it = ops.find(result.getOwner());
+  if (it == ops.end())
+    return std::nullopt;
+  return it->second.second + result.getResultNumber();
+}
+
 unsigned Trace::getFrameOf(unsigned frame, Value value) const {
   Block *body = value.getParentBlock();
   while (frames[frame].body != body && frame != 0 &&
@@ -133,8 +150,10 @@ unsigned Trace::getCaller(unsigned frame) const {
 
 const AbstractValue &Trace::getValue(unsigned frame, Value value) const {
   static const AbstractValue nothing;
-  auto it = values.find({getFrameOf(frame, value), value});
-  return it == values.end() ? nothing : it->second;
+  const FrameContents &held = contents[getFrameOf(frame, value)];
+  std::optional<unsigned> number = held.index->getNumber(value);
+  return number && *number < held.values.size() ? held.values[*number]
+                                                : nothing;
 }
 
 Read Trace::read(const Leaf &leaf, unsigned operand, unsigned before,
@@ -189,8 +208,10 @@ ArrayRef<unsigned> Trace::getInnerFrames(unsigned frame, Operation *op) const {
 
 std::pair<unsigned, unsigned> Trace::getSpan(unsigned frame,
                                              Operation *op) const {
-  auto it = spans.find({frame, op});
-  return it == spans.end() ? std::pair<unsigned, unsigned>() : it->second;
+  const FrameContents &held = contents[frame];
+  auto it = held.index->ops.find(op);
+  return it == held.index->ops.end() ? std::pair<unsigned, unsigned>()
+                                     : held.spans[it->second.first];
 }
 
 bool Trace::areExclusive(unsigned a, unsigned b) const {

@@ -121,11 +121,20 @@ private:
   /// of known numbers and strings alone.
   std::optional<AbstractValue> makeConstant(Attribute value, Type type);
   AbstractValue &get(Value value) {
-    return trace.values[{trace.getFrameOf(current, value), value}];
+    return getIn(trace.getFrameOf(current, value), value);
+  }
+  AbstractValue &getIn(unsigned frame, Value value) {
+    Trace::FrameContents &held = trace.contents[frame];
+    return held.values[*held.index->getNumber(value)];
   }
   void set(Value value, AbstractValue held) {
     held.isNotNone |= !mayBeNone(value.getType());
-    trace.values[{current, value}] = std::move(held);
+    getIn(current, value) = std::move(held);
+  }
+  void setSpan(Operation *op, unsigned begin) {
+    Trace::FrameContents &held = trace.contents[current];
+    held.spans[held.index->ops.find(op)->second.first] = {begin,
+                                                          trace.events.size()};
   }
   Attribute getConstant(Value value) { return get(value).constant; }
   /// The element of a list, tuple or dict; `key` is null where it is not known
@@ -192,7 +201,9 @@ TraceBuilder::TraceBuilder(mlir::ModuleOp model, SymbolTable &symbols,
                            const AnchorSet &anchors, bool followsDeadArms)
     : model(model), symbols(symbols), anchors(anchors),
       followsDeadArms(followsDeadArms) {
+  size_t numOperators = 0;
   model.walk([&](Operation *op) {
+    numOperators += isa<OperatorOp, OutNopOp>(op);
     if (auto set = dyn_cast<SetOp>(op))
       writtenSlots[set.getSlotAttr()];
     auto oper = dyn_cast<OperatorOp>(op);
@@ -209,6 +220,7 @@ TraceBuilder::TraceBuilder(mlir::ModuleOp model, SymbolTable &symbols,
         changedTypes.insert(type);
     }
   });
+  trace.events.reserve(numOperators);
 }
 
 AbstractValue TraceBuilder::makeExternal(Type type, bool isNumber) {
@@ -218,7 +230,9 @@ AbstractValue TraceBuilder::makeExternal(Type type, bool isNumber) {
   leaf.isTensor = holdsTensor(type);
   leaf.isNumber = isNumber;
   leaf.region = newAllocation();
-  trace.externalAllocations.insert(leaf.region.allocation);
+  // Numbers lie in no memory.
+  if (leaf.isTensor || !isNumber)
+    trace.externalAllocations.insert(leaf.region.allocation);
   value.leaves.push_back(leaf);
   value.isNotNone = !mayBeNone(type);
   return value;
@@ -371,6 +385,13 @@ unsigned TraceBuilder::enter(Block &body, Operation *op) {
     trace.innerFrames[{current, op}].push_back(frame);
   }
   trace.frames.push_back(std::move(made));
+  auto &index = trace.indices[&body];
+  if (!index)
+    index = std::make_unique<const Trace::BodyIndex>(body);
+  Trace::FrameContents held{index.get(), {}, {}};
+  held.values.resize(index->numValues);
+  held.spans.resize(index->ops.size());
+  trace.contents.push_back(std::move(held));
   trace.bodyFrames[&body].push_back(frame);
   stack.push_back({frame, body.begin(), body.end()});
   return frame;
@@ -402,7 +423,7 @@ LogicalResult TraceBuilder::enterCallee(Operation *call, Operation *callee,
     AbstractValue held = call ? get(arguments[argument.getArgNumber()])
                               : makeExternal(argument.getType(),
                                              !holdsTensor(argument.getType()));
-    trace.values[{frame, argument}] = std::move(held);
+    getIn(frame, argument) = std::move(held);
   }
   current = frame;
   return success();
@@ -424,7 +445,7 @@ void TraceBuilder::leave() {
   if (isa<CallOp, CallFunctionOp>(op)) {
     for (auto [result, held] : llvm::zip(op->getResults(), handed))
       set(result, std::move(held));
-    trace.spans[{current, op}] = {begin, trace.events.size()};
+    setSpan(op, begin);
     return;
   }
 
@@ -553,10 +574,10 @@ void TraceBuilder::runRound(RegionRun &run) {
   if (run.isSure)
     counter = makeScalar(
         IntegerAttr::get(IntegerType::get(model.getContext(), 64), run.round));
-  trace.values[{frame, body.getArgument(0)}] = std::move(counter);
+  getIn(frame, body.getArgument(0)) = std::move(counter);
   for (auto [argument, held] :
        llvm::zip(body.getArguments().drop_front(), run.results))
-    trace.values[{frame, argument}] = held;
+    getIn(frame, argument) = held;
   current = frame;
 }
 
@@ -572,7 +593,7 @@ void TraceBuilder::finish(RegionRun run) {
   for (auto [i, result] : llvm::enumerate(run.op->getResults()))
     set(result, i < run.results.size() ? std::move(run.results[i])
                                        : makeExternal(result.getType(), false));
-  trace.spans[{current, run.op}] = {run.begin, trace.events.size()};
+  setSpan(run.op, run.begin);
 }
 
 //===----------------------------------------------------------------------===//
@@ -586,8 +607,9 @@ void TraceBuilder::addReads(Event &event, Operation *op) {
     SmallVector<Leaf> leaves;
     held.collectLeaves(leaves);
     for (const Leaf &leaf : leaves)
-      event.reads.push_back(
-          trace.read(leaf, operand.getOperandNumber(), now, current));
+      if (leaf.isTensor || !leaf.isNumber || leaf.event != Leaf::None)
+        event.reads.push_back(
+            trace.read(leaf, operand.getOperandNumber(), now, current));
     if (changesLists && held.aggregate)
       event.touches.push_back({held.aggregate->allocation, {}});
   }
@@ -929,7 +951,7 @@ static Attribute foldIsNone(StringRef name, const AbstractValue &a,
 
 bool TraceBuilder::visitConstant(OperatorOp op) {
   if (op->getNumResults() != 1 || op->getNumOperands() == 0 || op.hasWrites() ||
-      op.getEffects())
+      op.getEffects() || isa<TensorType>(op.getResult(0).getType()))
     return false;
   SmallVector<Attribute> operands;
   for (Value operand : op.getOperands())
@@ -1129,7 +1151,7 @@ LogicalResult TraceBuilder::visit(Operation *op) {
     }
     set(constant.getResult(), std::move(held));
   }
-  trace.spans[{current, op}] = {begin, trace.events.size()};
+  setSpan(op, begin);
   return success();
 }
 

@@ -657,23 +657,22 @@ void InsertOutNop::runOnOperation() {
   Hierarchy hierarchy(getOperation());
   ChangeLog &log = getAnalysis<ChangeLog>();
   NopPool pool(hierarchy, nopName);
-  bool changed = false;
-  {
-    FailureOr<Trace> trace =
-        Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
-    if (failed(trace) || failed(checkNames(hierarchy.getSymbols(), *trace)) ||
-        failed(strip(hierarchy.getSymbols(), pool, *trace, Regions(*trace))))
-      return signalPassFailure();
-    changed = isStripped;
-    changed |= simplifyViews(hierarchy);
-  }
+  FailureOr<Trace> trace =
+      Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
+  if (failed(trace) || failed(checkNames(hierarchy.getSymbols(), *trace)) ||
+      failed(strip(hierarchy.getSymbols(), pool, *trace, Regions(*trace))))
+    return signalPassFailure();
+  bool changed = isStripped;
+  changed |= simplifyViews(hierarchy);
   // A change of a signature replaces calls that the trace names: trace again.
-  bool stale = true;
+  bool isKnown = !changed, stale = true;
   while (stale) {
     stale = false;
     hierarchy.forgetCalls();
-    FailureOr<Trace> trace =
-        Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
+    if (!isKnown)
+      trace =
+          Trace::compute(getOperation(), hierarchy.getSymbols(), *anchorSet);
+    isKnown = false;
     if (failed(trace))
       return signalPassFailure();
     Regions regions(*trace);

@@ -179,11 +179,19 @@ struct Event {
   bool hasEffects = false;
   /// Of an effect: raises because of sizes, kinds and constants alone.
   bool isShapeCheck = false;
+  /// What it reads, known numbers left out.
   llvm::SmallVector<Read, 2> reads;
   /// What it writes.
   llvm::SmallVector<MemoryRegion, 1> writes;
   /// The objects (lists, slots) that it reads besides tensors.
   llvm::SmallVector<MemoryRegion, 0> touches;
+
+  Event() = default;
+  Event(const Event &) = default;
+  /// A vector that grows moves its elements only where that cannot throw.
+  Event(Event &&) noexcept = default;
+  Event &operator=(const Event &) = default;
+  Event &operator=(Event &&) noexcept = default;
 
   /// Whether the rules speak of it.
   bool isTensorEvent() const { return kind != Effect && !isNumber; }
@@ -264,6 +272,24 @@ private:
     std::optional<Leaf> target;
   };
 
+  /// The ops and values of a body, numbered in the order of the text.
+  struct BodyIndex {
+    explicit BodyIndex(mlir::Block &body);
+    /// The number of a value that the body defines; nothing for one that was
+    /// not there when the body ran.
+    std::optional<unsigned> getNumber(mlir::Value value) const;
+
+    /// Each op's number, and that of its first result.
+    llvm::DenseMap<mlir::Operation *, std::pair<unsigned, unsigned>> ops;
+    unsigned numValues = 0;
+  };
+  /// What the values of one frame hold, and the events of its ops, by number.
+  struct FrameContents {
+    const BodyIndex *index;
+    std::vector<AbstractValue> values;
+    std::vector<std::pair<unsigned, unsigned>> spans;
+  };
+
   Read read(const Leaf &leaf, unsigned operand, unsigned before,
             unsigned frame) const;
   /// The frame, at or above `frame`, in whose body a value is defined.
@@ -273,14 +299,13 @@ private:
   std::vector<Event> events;
   llvm::SmallVector<Read> returned;
   ReturnOp entryReturn;
-  llvm::DenseMap<std::pair<unsigned, mlir::Value>, AbstractValue> values;
+  /// By frame.
+  std::vector<FrameContents> contents;
+  llvm::DenseMap<mlir::Block *, std::unique_ptr<const BodyIndex>> indices;
   llvm::DenseMap<unsigned, std::vector<Write>> writes;
   llvm::DenseMap<unsigned, mlir::StringAttr> slotsOf;
   llvm::DenseSet<unsigned> externalAllocations;
   llvm::DenseMap<mlir::Block *, llvm::SmallVector<unsigned, 1>> bodyFrames;
-  llvm::DenseMap<std::pair<unsigned, mlir::Operation *>,
-                 std::pair<unsigned, unsigned>>
-      spans;
   llvm::DenseMap<std::pair<unsigned, mlir::Operation *>,
                  llvm::SmallVector<unsigned, 1>>
       innerFrames;
