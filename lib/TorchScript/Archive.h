@@ -10,6 +10,7 @@
 #define FQAT_LIB_TORCHSCRIPT_ARCHIVE_H
 
 #include "Code.h"
+#include "fqat/Support/Phases.h"
 #include "fqat/TorchScript/Pickle.h"
 #include "fqat/TorchScript/Zip.h"
 
@@ -132,7 +133,8 @@ struct ArchiveContents {
 mlir::OwningOpRef<mlir::ModuleOp> importArchive(Archive &archive,
                                                 mlir::MLIRContext *context,
                                                 llvm::StringRef path,
-                                                llvm::StringRef nopName);
+                                                llvm::StringRef nopName,
+                                                Phases *phases = nullptr);
 
 /// Writes an archive. The bytes depend on the contents alone.
 class ArchiveWriter {

@@ -61,9 +61,10 @@ using Needs = llvm::SmallSetVector<StringAttr, 4>;
 
 class Exporter {
 public:
-  Exporter(mlir::ModuleOp model, StringRef nopName, ExportCheck check)
+  Exporter(mlir::ModuleOp model, StringRef nopName, ExportCheck check,
+           Phases *phases)
       : model(model), symbols(model), aliases(model), nopName(nopName),
-        check(check), keys(symbols) {}
+        check(check), phases(phases), keys(symbols) {}
 
   LogicalResult run(ArchiveWriter &writer);
 
@@ -109,6 +110,10 @@ private:
             llvm::is_contained(instance.getPreHooksAttr(), name));
   }
   LogicalResult write(ArchiveWriter &writer);
+  void endPhase(llvm::StringLiteral name) {
+    if (phases)
+      phases->end(name);
+  }
   /// Hands the model that a reader of the contents will see to the check.
   LogicalResult checkContents(const ArchiveContents &contents,
                               CodePrinter &printer);
@@ -118,6 +123,7 @@ private:
   AliasIndex aliases;
   StringRef nopName;
   ExportCheck check;
+  Phases *phases;
   std::shared_ptr<jit::CompilationUnit> unit =
       std::make_shared<jit::CompilationUnit>();
 
@@ -1225,6 +1231,7 @@ LogicalResult Exporter::checkContents(const ArchiveContents &contents,
     return model.emitError() << llvm::toString(archive.takeError());
   OwningOpRef<mlir::ModuleOp> seen =
       importArchive(**archive, model.getContext(), "", nopName);
+  endPhase("import again");
   return failure(!seen || failed(check(*seen)));
 }
 
@@ -1275,6 +1282,7 @@ LogicalResult Exporter::write(ArchiveWriter &writer) {
   contents.code = code;
   contents.extraRecords = records;
   contents.version = printer.getVersion();
+  endPhase("print");
   if (check && failed(checkContents(contents, printer)))
     return failure();
   writer.finish(contents);
@@ -1286,15 +1294,16 @@ LogicalResult Exporter::run(ArchiveWriter &writer) {
       failed(makeClasses()) || failed(findNeeds()) || failed(makeFunctions()) ||
       failed(makeMethods()))
     return failure();
+  endPhase("make graphs");
   return write(writer);
 }
 
 static LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
                                        OutputFile *scratch, StringRef nopName,
-                                       ExportCheck check) {
+                                       ExportCheck check, Phases *phases) {
   try {
     ArchiveWriter writer(os, scratch);
-    return Exporter(model, nopName, check).run(writer);
+    return Exporter(model, nopName, check, phases).run(writer);
   } catch (const std::exception &error) {
     return model.emitError()
            << "libtorch cannot write the model: " << cleanMessage(error);
@@ -1302,13 +1311,16 @@ static LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
 }
 
 LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
-                                StringRef nopName, ExportCheck check) {
-  return exportTorchScript(model, os, /*scratch=*/nullptr, nopName, check);
+                                StringRef nopName, ExportCheck check,
+                                Phases *phases) {
+  return exportTorchScript(model, os, /*scratch=*/nullptr, nopName, check,
+                           phases);
 }
 
 LogicalResult exportTorchScript(mlir::ModuleOp model, OutputFile &scratch,
-                                StringRef nopName, ExportCheck check) {
-  return exportTorchScript(model, scratch, &scratch, nopName, check);
+                                StringRef nopName, ExportCheck check,
+                                Phases *phases) {
+  return exportTorchScript(model, scratch, &scratch, nopName, check, phases);
 }
 
 StringRef getTorchVersion() { return TORCH_VERSION; }

@@ -101,9 +101,9 @@ using EmitError = function_ref<InFlightDiagnostic()>;
 class Importer {
 public:
   Importer(MLIRContext *context, Archive &archive, StringRef path,
-           StringRef nopName)
+           StringRef nopName, Phases *phases)
       : context(context), archive(archive), builder(context), nopName(nopName),
-        fileLoc(FileLineColLoc::get(context, path, 0, 0)) {}
+        phases(phases), fileLoc(FileLineColLoc::get(context, path, 0, 0)) {}
 
   OwningOpRef<mlir::ModuleOp> run();
 
@@ -212,6 +212,7 @@ private:
   Archive &archive;
   OpBuilder builder;
   StringRef nopName;
+  Phases *phases;
   Location fileLoc;
   mlir::ModuleOp model;
 
@@ -1724,6 +1725,8 @@ OwningOpRef<mlir::ModuleOp> Importer::run() {
   if (failed(importObjects()))
     return nullptr;
   scanCode();
+  if (phases)
+    phases->end("parse");
 
   // The root's methods are the model's interface, called or not; forward first.
   StringAttr root = getString(FQATDialect::kRootName);
@@ -1788,12 +1791,14 @@ llvm::Error loadOperatorLibrary(StringRef path) {
 
 OwningOpRef<mlir::ModuleOp> importArchive(Archive &archive,
                                           MLIRContext *context, StringRef path,
-                                          StringRef nopName) {
-  return Importer(context, archive, path, nopName).run();
+                                          StringRef nopName, Phases *phases) {
+  return Importer(context, archive, path, nopName, phases).run();
 }
 
-OwningOpRef<mlir::ModuleOp>
-importTorchScript(StringRef path, MLIRContext *context, StringRef nopName) {
+OwningOpRef<mlir::ModuleOp> importTorchScript(StringRef path,
+                                              MLIRContext *context,
+                                              StringRef nopName,
+                                              Phases *phases) {
   Location loc = FileLineColLoc::get(context, path, 0, 0);
   try {
     auto archive = Archive::read(
@@ -1802,7 +1807,9 @@ importTorchScript(StringRef path, MLIRContext *context, StringRef nopName) {
       emitError(loc) << llvm::toString(archive.takeError());
       return nullptr;
     }
-    return importArchive(**archive, context, path, nopName);
+    if (phases)
+      phases->end("map");
+    return importArchive(**archive, context, path, nopName, phases);
   } catch (const std::exception &error) {
     emitError(loc) << "libtorch cannot read the model: " << cleanMessage(error);
     return nullptr;

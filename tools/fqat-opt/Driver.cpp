@@ -31,30 +31,12 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 
-#include <chrono>
 #include <mutex>
 #include <unistd.h>
 
 using namespace mlir;
 
 namespace fqat {
-
-namespace {
-/// Seconds since the last question.
-class Clock {
-public:
-  double lap() {
-    auto now = std::chrono::steady_clock::now();
-    std::chrono::duration<double> elapsed = now - last;
-    last = now;
-    return elapsed.count();
-  }
-
-private:
-  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
-};
-
-} // namespace
 
 ExitCode fail(raw_ostream &os, StringRef subject, const Twine &message) {
   TextPrinter(os, nullptr).print("error", Place{"", subject.str()}, message);
@@ -167,7 +149,7 @@ OwningOpRef<mlir::ModuleOp> Driver::read() {
       return nullptr;
     return model;
   }
-  return importTorchScript(input, &context, options.pipeline.nopName);
+  return importTorchScript(input, &context, options.pipeline.nopName, &phases);
 }
 
 ExitCode Driver::runPasses(mlir::ModuleOp model) {
@@ -238,8 +220,10 @@ ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream,
     };
     ExportCheck proof = options.noProof ? nullptr : ExportCheck(check);
     StringRef nopName = options.pipeline.nopName;
-    if (succeeded(scratch ? exportTorchScript(model, *scratch, nopName, proof)
-                          : exportTorchScript(model, stream, nopName, proof)))
+    if (succeeded(
+            scratch
+                ? exportTorchScript(model, *scratch, nopName, proof, &phases)
+                : exportTorchScript(model, stream, nopName, proof, &phases)))
       return Done;
     return code == NotProved ? NotProved : Unusable;
   }
@@ -346,6 +330,7 @@ void Driver::summariseFix(double seconds) {
 ExitCode Driver::prove(mlir::ModuleOp model) {
   report.proved = succeeded(
       proveEqual(*original, model, options.pipeline.cloneParams == "share"));
+  phases.end("proof");
   return *report.proved ? Done : NotProved;
 }
 
@@ -388,6 +373,10 @@ ExitCode Driver::verifyFile(const std::string &path) {
 ExitCode Driver::run() {
   ExitCode code = runSteps();
   report.exitCode = code;
+  if (options.verbose)
+    for (auto [name, seconds] : phases.getSteps())
+      os << input << ": " << name << ": " << llvm::format("%.3f", seconds)
+         << " s\n";
   return code;
 }
 
@@ -399,19 +388,15 @@ ExitCode Driver::runSteps() {
        extension == ".mlir" || extension == ".mlirbc"))
     return fail("--verify", "both models are run, so that the input and the "
                             "output must be TorchScript files");
-  Clock total, phase;
-  auto sayTime = [&](StringRef what) {
-    if (options.verbose)
-      os << input << ": " << what << ": " << llvm::format("%.3f", phase.lap())
-         << " s\n";
-  };
   OwningOpRef<mlir::ModuleOp> model = read();
   if (!model)
     return Unusable;
-  sayTime("import");
+  phases.end("import");
   bool isProved = options.writesModel() && !options.noProof;
-  if (isProved || options.verify)
+  if (isProved || options.verify) {
     original = model->clone();
+    phases.end("copy");
+  }
   // What is to be fixed is looked at before, if anyone wants to know.
   if (!options.check && !options.reports.empty())
     if (ExitCode code = find(*model); code != Done)
@@ -419,7 +404,7 @@ ExitCode Driver::runSteps() {
   if (!options.check || !options.passPipeline.empty() ||
       !options.pipeline.bits.empty()) {
     ExitCode code = runPasses(*model);
-    sayTime("passes");
+    phases.end("passes");
     if (code != Done)
       return code;
     report.setChanges(log);
@@ -430,22 +415,20 @@ ExitCode Driver::runSteps() {
   ExitCode found = Done;
   if (options.check) {
     found = find(*model);
-    sayTime("check");
+    phases.end("check");
     if (found > Found)
       return found;
   }
   // Of a TorchScript file, what its reader will see is proved: see writeTo.
   if (isProved && emit != Emit::TorchScript) {
     ExitCode code = prove(*model);
-    sayTime("proof");
     if (code != Done)
       return code;
   }
   if (options.writesModel()) {
     std::string output = getOutputPath(options, input);
     ExitCode code = write(*model, output);
-    bool isBoth = isProved && emit == Emit::TorchScript;
-    sayTime(isBoth ? "export and proof" : "export");
+    phases.end("write");
     if (code != Done)
       return code;
     report.output = std::move(output);
@@ -454,7 +437,7 @@ ExitCode Driver::runSteps() {
     if (options.check)
       summariseCheck();
     else
-      summariseFix(total.lap());
+      summariseFix(phases.getTotal());
   }
   return found;
 }

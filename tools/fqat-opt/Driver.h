@@ -13,6 +13,7 @@
 
 #include "fqat/Report/Suppressions.h"
 #include "fqat/Report/Text.h"
+#include "fqat/Support/Phases.h"
 #include "fqat/TorchScript/Zip.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -64,6 +65,7 @@ private:
   /// The model as it was read: the passes change it in place.
   mlir::OwningOpRef<mlir::ModuleOp> original;
   ChangeLog log{nullptr};
+  Phases phases;
   /// Texts of source files; null for those that cannot be read.
   llvm::StringMap<std::unique_ptr<std::string>> sources;
 };

@@ -9,6 +9,7 @@
 #ifndef FQAT_TORCHSCRIPT_EXPORT_H
 #define FQAT_TORCHSCRIPT_EXPORT_H
 
+#include "fqat/Support/Phases.h"
 #include "fqat/TorchScript/Zip.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -27,21 +28,24 @@ using ExportCheck = llvm::function_ref<llvm::LogicalResult(mlir::ModuleOp)>;
 ///
 /// `check`, if given, is called first, with the import of the very graphs and
 /// pickles that are about to be written; calls of instances that are out_nops
-/// by `nopName` are `fqat.out_nop` there, as in `importTorchScript`.
+/// by `nopName` are `fqat.out_nop` there, as in `importTorchScript`. `phases`,
+/// if given, is told of the steps.
 ///
 /// On failure an error is emitted at the op that cannot be written, and nothing
 /// is written. Nothing is thrown. Errors of the stream are the stream's.
 llvm::LogicalResult exportTorchScript(mlir::ModuleOp model,
                                       llvm::raw_ostream &os,
                                       llvm::StringRef nopName = "",
-                                      ExportCheck check = nullptr);
+                                      ExportCheck check = nullptr,
+                                      Phases *phases = nullptr);
 
 /// The same for a file that nobody sees before it is whole: weights go from the
 /// mapped input to it while the code is printed and checked, and by the system
 /// where that can. On failure, what it has got is useless.
 llvm::LogicalResult exportTorchScript(mlir::ModuleOp model, OutputFile &scratch,
                                       llvm::StringRef nopName = "",
-                                      ExportCheck check = nullptr);
+                                      ExportCheck check = nullptr,
+                                      Phases *phases = nullptr);
 
 /// The version of libtorch that the program runs with.
 llvm::StringRef getTorchVersion();

@@ -9,6 +9,8 @@
 #ifndef FQAT_TORCHSCRIPT_IMPORT_H
 #define FQAT_TORCHSCRIPT_IMPORT_H
 
+#include "fqat/Support/Phases.h"
+
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/StringRef.h"
@@ -26,12 +28,15 @@ namespace fqat {
 /// optional underscore and number) or its class (`OutNop`), and that returns
 /// its argument, becomes an `fqat.out_nop`.
 ///
+/// `phases`, if given, is told of the steps.
+///
 /// On failure an error is emitted through the context's diagnostics (what
 /// cannot be read, in which instance, at which Python line) and the result is
 /// null. Nothing is thrown.
 mlir::OwningOpRef<mlir::ModuleOp> importTorchScript(llvm::StringRef path,
                                                     mlir::MLIRContext *context,
-                                                    llvm::StringRef nopName);
+                                                    llvm::StringRef nopName,
+                                                    Phases *phases = nullptr);
 
 /// Loads a library that registers operators or classes with libtorch, for the
 /// models that use them. It stays loaded.
