@@ -19,6 +19,8 @@
 
 #include "Code.h"
 
+#include "Types.h"
+
 #include "fqat/TorchScript/Pickle.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -319,33 +321,88 @@ std::string DebugRecordWriter::write(const jit::SourceRangeRecords &ranges) {
 // Printing
 //===----------------------------------------------------------------------===//
 
-void CodePrinter::print(const c10::NamedTypePtr &root) {
-  // What a type depends on comes behind it, and behind what waits already.
-  std::deque<c10::NamedTypePtr> waiting = {root};
-  for (; !waiting.empty(); waiting.pop_front()) {
-    const c10::NamedTypePtr &type = waiting.front();
-    c10::QualifiedName name = names.getUniqueName(type);
-    if (!printed.insert(name.qualifiedName()).second)
+static void addAttributes(c10::ClassType &type,
+                          llvm::ArrayRef<c10::ClassAttribute> attributes) {
+  for (const c10::ClassAttribute &attribute : attributes)
+    type.addAttribute(attribute.getName(), attribute.getType(),
+                      attribute.getKind() == c10::AttributeKind::PARAMETER,
+                      attribute.getKind() == c10::AttributeKind::BUFFER);
+}
+
+static void removeAttributes(c10::ClassType &type) {
+  while (size_t count = type.numAttributes())
+    type.unsafeRemoveAttribute(type.getAttributeName(count - 1));
+}
+
+CodePrinter::CodePrinter(llvm::ArrayRef<c10::ClassTypePtr> classes) {
+  for (const c10::ClassTypePtr &type : classes) {
+    attributes[type.get()] = type->getAttributes();
+    removeAttributes(*type);
+  }
+}
+
+void CodePrinter::require(const c10::TypePtr &root) {
+  // Depth first, with a stack of our own: the user decides how deep.
+  llvm::SmallVector<c10::TypePtr> stack = {root};
+  while (!stack.empty()) {
+    c10::TypePtr type = stack.pop_back_val();
+    c10::NamedTypePtr named = getNamedType(type);
+    if (named &&
+        !requiredNames.insert(names.getUniqueName(named).qualifiedName())
+             .second)
       continue;
-    auto [it, isNew] = fileIndices.try_emplace(name.prefix(), files.size());
-    if (isNew)
-      files.emplace_back(
-          name.prefix(), constants,
-          [this](const c10::Type &t) -> std::optional<std::string> {
-            auto named = t.cast<c10::NamedType>();
-            if (!named || !named->name())
-              return std::nullopt;
-            return names.getUniqueName(named).qualifiedName();
-          });
-    File &file = files[it->second];
-    size_t numKnown = file.dependencies.size();
-    file.printer.printNamedType(type);
-    for (size_t i = numKnown; i != file.dependencies.size(); ++i)
-      waiting.push_back(file.dependencies[i]);
+    if (named)
+      required.push_back(named);
+    auto classType = type->cast<c10::ClassType>();
+    auto it = attributes.find(classType.get());
+    if (it == attributes.end()) {
+      auto contained = type->containedTypes();
+      stack.append(contained.rbegin(), contained.rend());
+    } else {
+      for (const c10::ClassAttribute &attribute : llvm::reverse(it->second))
+        stack.push_back(attribute.getType());
+    }
+  }
+}
+
+void CodePrinter::printOne(const c10::NamedTypePtr &type) {
+  std::string qualifier = names.getUniqueName(type).prefix();
+  auto [it, isNew] = fileIndices.try_emplace(qualifier, files.size());
+  if (isNew)
+    files.emplace_back(
+        qualifier, constants,
+        [this](const c10::Type &t) -> std::optional<std::string> {
+          auto named = t.cast<c10::NamedType>();
+          if (!named || !named->name())
+            return std::nullopt;
+          return names.getUniqueName(named).qualifiedName();
+        });
+  File &file = files[it->second];
+  auto classType = type->cast<c10::ClassType>();
+  auto own = attributes.find(classType.get());
+  if (own != attributes.end())
+    addAttributes(*classType, own->second);
+  size_t numKnown = file.dependencies.size();
+  file.printer.printNamedType(type);
+  if (own != attributes.end())
+    removeAttributes(*classType);
+  for (size_t i = numKnown; i != file.dependencies.size(); ++i)
+    require(file.dependencies[i]);
+}
+
+void CodePrinter::print(const c10::NamedTypePtr &type) {
+  if (requiredNames.insert(names.getUniqueName(type).qualifiedName()).second)
+    required.push_back(type);
+  for (; numPrinted < required.size(); ++numPrinted) {
+    c10::NamedTypePtr next = required[numPrinted];
+    printOne(next);
   }
 }
 
 std::vector<CodeFile> CodePrinter::takeFiles() {
+  for (auto &[type, held] : attributes)
+    addAttributes(*type, held);
+  attributes.clear();
   std::vector<CodeFile> result;
   DebugRecordWriter debug;
   // A model that came without lines goes without.

@@ -14,9 +14,12 @@
 #ifndef FQAT_LIB_TORCHSCRIPT_CODE_H
 #define FQAT_LIB_TORCHSCRIPT_CODE_H
 
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/ADT/StringSet.h"
+#include <ATen/core/class_type.h>
 #include <torch/csrc/jit/frontend/source_range.h>
 #include <torch/csrc/jit/serialization/python_print.h>
 #include <torch/csrc/jit/serialization/type_name_uniquer.h>
@@ -61,8 +64,17 @@ struct CodeFile {
 
 /// Prints types, and functions as libtorch treats them, with all that they
 /// depend on. Throws what libtorch throws.
+///
+/// For each class that it prints, libtorch notes all classes below it, and
+/// searches a list for each: time that grows with the square of the number of
+/// classes. It sees one level at a time here. The order of what is printed is
+/// the one that libtorch has all the same.
 class CodePrinter {
 public:
+  /// Takes the attributes of the classes that are to be printed, one class a
+  /// module, away until `takeFiles` is called.
+  explicit CodePrinter(llvm::ArrayRef<c10::ClassTypePtr> classes);
+
   void print(const c10::NamedTypePtr &type);
   /// The files, in the order of their first type.
   std::vector<CodeFile> takeFiles();
@@ -77,8 +89,7 @@ public:
   }
 
 private:
-  /// The types of one qualifier. Each file has a table of its own of what it
-  /// depends on: libtorch looks through all of a table for each entry.
+  /// The types of one qualifier.
   struct File {
     File(std::string qualifier, std::vector<c10::IValue> &constants,
          c10::TypePrinter printName)
@@ -91,9 +102,18 @@ private:
     torch::jit::PythonPrint printer;
   };
 
+  void printOne(const c10::NamedTypePtr &type);
+  /// Notes a type and what it depends on, as libtorch does.
+  void require(const c10::TypePtr &type);
+
   std::vector<c10::IValue> constants;
   torch::jit::TypeNameUniquer names;
-  llvm::StringSet<> printed;
+  /// The attributes of the classes that have none now.
+  llvm::DenseMap<c10::ClassType *, std::vector<c10::ClassAttribute>> attributes;
+  /// What is to be printed, in order, and how much of it is.
+  std::vector<c10::NamedTypePtr> required;
+  llvm::StringSet<> requiredNames;
+  size_t numPrinted = 0;
   std::deque<File> files;
   llvm::StringMap<size_t> fileIndices;
   uint64_t version = 0;

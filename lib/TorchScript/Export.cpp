@@ -1237,7 +1237,10 @@ LogicalResult Exporter::checkContents(const ArchiveContents &contents,
 
 LogicalResult Exporter::write(ArchiveWriter &writer) {
   ModuleOp root = lookupInstance(symbols, FQATDialect::kRootName);
-  CodePrinter printer;
+  std::vector<c10::ClassTypePtr> types;
+  for (const Class &made : classes)
+    types.push_back(made.type);
+  CodePrinter printer(types);
   ValueWriter data(symbols), constantWriter(symbols);
   if (failed(data.writeInstance(root, [&](ModuleOp instance) {
         return printer.getName(getClass(instance));
