@@ -74,8 +74,21 @@ Contents::Contents(mlir::ModuleOp original, mlir::ModuleOp fixed,
 }
 
 Attribute Contents::normalize(mlir::ModuleOp model, Attribute value) const {
-  AttrTypeReplacer replacer;
   Builder builder(model.getContext());
+  auto normalizeTensor = [&](TensorAttr tensor) -> Attribute {
+    unsigned number = lookup(model, tensor.getStorage().getAttr());
+    return TensorAttr::get(
+        model.getContext(),
+        FlatSymbolRefAttr::get(builder.getStringAttr("$c" + Twine(number))),
+        tensor.getDtype(), tensor.getSizes(), tensor.getStrides(),
+        tensor.getOffset(), tensor.getRequiresGrad(), /*identity=*/0);
+  };
+  // What nearly all slots hold.
+  if (auto tensor = dyn_cast<TensorAttr>(value))
+    return normalizeTensor(tensor);
+  if (isa<IntegerAttr, FloatAttr, StringAttr, UnitAttr>(value))
+    return value;
+  AttrTypeReplacer replacer;
   replacer.addReplacement([&](FlatSymbolRefAttr symbol) -> Attribute {
     unsigned number = lookup(model, symbol.getAttr());
     return number == 0 ? Attribute(symbol)
@@ -85,13 +98,7 @@ Attribute Contents::normalize(mlir::ModuleOp model, Attribute value) const {
   replacer.addReplacement(
       [&](TensorAttr tensor)
           -> std::optional<std::pair<Attribute, WalkResult>> {
-        unsigned number = lookup(model, tensor.getStorage().getAttr());
-        Attribute normalized = TensorAttr::get(
-            model.getContext(),
-            FlatSymbolRefAttr::get(builder.getStringAttr("$c" + Twine(number))),
-            tensor.getDtype(), tensor.getSizes(), tensor.getStrides(),
-            tensor.getOffset(), tensor.getRequiresGrad(), /*identity=*/0);
-        return std::make_pair(normalized, WalkResult::skip());
+        return std::make_pair(normalizeTensor(tensor), WalkResult::skip());
       });
   auto drop = [](auto attr, auto remake) {
     return attr.getIdentity() == 0 ? Attribute(attr) : remake(attr);

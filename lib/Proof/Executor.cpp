@@ -359,8 +359,7 @@ void Executor::writeTensor(const SymbolicValue &tensor, Term content,
       repeats |= mayRepeat(terms.getName(view).getValue());
     // A write that hides an older one of the same view.
     Term base = state.content;
-    while (terms.isCalled(base, "write") &&
-           terms.getOperands(base)[1] == tensor.term)
+    while (terms.isWrite(base) && terms.getOperands(base)[1] == tensor.term)
       base = terms.getOperands(base)[0];
     state.content = terms.get(repeats ? "write_repeated" : "write",
                               {base, tensor.term, content});
@@ -381,7 +380,7 @@ void Executor::writeTensor(const SymbolicValue &tensor, Term content,
 }
 
 Term Executor::resolve(Term term) const {
-  while (terms.isCalled(term, "choose")) {
+  while (terms.isChoice(term)) {
     auto it = assumptions.find(terms.getOperands(term)[0]);
     if (it == assumptions.end())
       return term;
@@ -394,7 +393,7 @@ Term Executor::readView(Term view, Term version) {
   version = resolve(version);
   if (view == memory)
     return version;
-  if (terms.isCalled(version, "write") && terms.getOperands(version)[1] == view)
+  if (terms.isWrite(version) && terms.getOperands(version)[1] == view)
     return resolve(terms.getOperands(version)[2]);
   SmallVector<Term> operands(terms.getOperands(view));
   operands[0] = readView(operands[0], version);
@@ -437,7 +436,7 @@ Term Executor::getContent(const SymbolicValue &value) {
       parts.push_back(items->keys[i]);
     parts.push_back(getContent(element));
   }
-  return terms.get(items->isDict ? "dict" : "list", parts);
+  return items->isDict ? terms.get("dict", parts) : terms.getList(parts);
 }
 
 Term Executor::getShape(const SymbolicValue &value) {
@@ -462,7 +461,10 @@ Term Executor::getShape(const SymbolicValue &value) {
 //===----------------------------------------------------------------------===//
 
 Term Executor::note(Term term, Operation *op) {
-  makers.try_emplace(term, op);
+  if (term >= makers.size())
+    makers.resize(term + 1);
+  if (!makers[term])
+    makers[term] = op;
   return term;
 }
 

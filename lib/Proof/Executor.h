@@ -105,7 +105,9 @@ public:
   bool makesShapeCheck(Term check) const { return shapeChecks.contains(check); }
 
   /// The operator that made a term first, or null.
-  mlir::Operation *getMaker(Term term) const { return makers.lookup(term); }
+  mlir::Operation *getMaker(Term term) const {
+    return term < makers.size() ? makers[term] : nullptr;
+  }
 
 private:
   using Environment = llvm::DenseMap<mlir::Value, SymbolicValue>;
@@ -233,7 +235,8 @@ private:
 
   llvm::SmallVector<Term> results, arguments;
   llvm::SetVector<Term> shapeChecks;
-  llvm::DenseMap<Term, mlir::Operation *> makers;
+  /// By term.
+  std::vector<mlir::Operation *> makers;
   mlir::Operation *reasonOp = nullptr;
   std::string reason;
   std::optional<bool> firstZeroSign;

@@ -25,7 +25,12 @@ using Term = unsigned;
 /// All terms of a proof, each once.
 class TermTable {
 public:
-  explicit TermTable(mlir::MLIRContext *context) : context(context) {}
+  explicit TermTable(mlir::MLIRContext *context)
+      : context(context),
+        constantName(mlir::StringAttr::get(context, "constant")),
+        chooseName(mlir::StringAttr::get(context, "choose")),
+        writeName(mlir::StringAttr::get(context, "write")),
+        listName(mlir::StringAttr::get(context, "list")) {}
 
   /// The term of an operation; `detail` is what tells it from others of its
   /// name besides its operands (an overload, an index).
@@ -37,7 +42,12 @@ public:
   }
   Term get(llvm::StringRef name, llvm::ArrayRef<Term> operands,
            uint64_t detail);
-  Term getConstant(mlir::Attribute value) { return get("constant", {}, value); }
+  Term getConstant(mlir::Attribute value) {
+    return get(constantName, value, {});
+  }
+  Term getList(llvm::ArrayRef<Term> elements) {
+    return get(listName, {}, elements);
+  }
 
   mlir::StringAttr getName(Term term) const { return terms[term].name; }
   mlir::Attribute getDetail(Term term) const { return terms[term].detail; }
@@ -47,9 +57,12 @@ public:
   bool isCalled(Term term, llvm::StringRef name) const {
     return terms[term].name == name;
   }
+  bool isChoice(Term term) const { return terms[term].name == chooseName; }
+  bool isWrite(Term term) const { return terms[term].name == writeName; }
   /// The value of a constant, or null.
   mlir::Attribute getConstantValue(Term term) const {
-    return isCalled(term, "constant") ? terms[term].detail : mlir::Attribute();
+    return terms[term].name == constantName ? terms[term].detail
+                                            : mlir::Attribute();
   }
 
   /// Either of two values. Equal ones are no choice, and what stands for no
@@ -76,6 +89,8 @@ private:
                         llvm::ArrayRef<Term>>;
 
   mlir::MLIRContext *context;
+  // The names that are asked for most.
+  mlir::StringAttr constantName, chooseName, writeName, listName;
   llvm::BumpPtrAllocator allocator;
   std::vector<Node> terms;
   llvm::DenseMap<Key, Term> numbers;

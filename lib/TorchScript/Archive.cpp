@@ -13,6 +13,8 @@
 
 #include "Archive.h"
 
+#include "fqat/TorchScript/Export.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -323,6 +325,18 @@ llvm::Expected<llvm::ArrayRef<char>> Archive::getStorage(Section section,
   return llvm::ArrayRef<char>(bytes->data(), bytes->size());
 }
 
+std::vector<llvm::StringRef> Archive::getMappedWeights() const {
+  std::vector<llvm::StringRef> weights;
+  while (const ZipEntry *entry =
+             find("data/" + std::to_string(weights.size()))) {
+    if (!zip->isMapped(*entry))
+      break;
+    llvm::ArrayRef<char> bytes = zip->data(*entry);
+    weights.emplace_back(bytes.data(), bytes.size());
+  }
+  return weights;
+}
+
 std::shared_ptr<const void> Archive::getOwner() const {
   using Owner = std::pair<std::shared_ptr<ZipReader>,
                           std::shared_ptr<llvm::StringMap<std::string>>>;
@@ -386,31 +400,20 @@ Archive::view(const ArchiveContents &contents,
 // Writing
 //===----------------------------------------------------------------------===//
 
-/// Whatever the file is called: equal models are equal files.
-static constexpr llvm::StringLiteral folder = "archive/";
-
-static void addStorages(ZipWriter &zip, llvm::StringRef section,
-                        llvm::ArrayRef<llvm::ArrayRef<char>> storages) {
-  for (auto [i, bytes] : llvm::enumerate(storages))
-    zip.add((section + "/" + llvm::Twine(i)).str(),
-            llvm::StringRef(bytes.data(), bytes.size()));
-}
-
-ArchiveWriter::ArchiveWriter(llvm::raw_ostream &os, OutputFile *scratch)
-    : scratch(scratch), zip(os, folder, scratch) {}
+ArchiveWriter::ArchiveWriter(llvm::raw_ostream &os)
+    : own(std::in_place, os, kArchiveFolder), zip(*own) {}
 
 void ArchiveWriter::start(llvm::ArrayRef<llvm::ArrayRef<char>> storages) {
-  dataStorages = storages;
+  for (llvm::ArrayRef<char> bytes : storages)
+    weights.emplace_back(bytes.data(), bytes.size());
   if (scratch)
-    thread = std::thread([this] {
-      addStorages(zip, "data", dataStorages);
-      scratch->startSync();
-    });
+    scratch->weights.write(weights);
 }
 
-void ArchiveWriter::wait() {
-  if (thread.joinable())
-    thread.join();
+static void addStorages(ZipWriter &zip, llvm::StringRef section,
+                        llvm::ArrayRef<llvm::StringRef> storages) {
+  for (auto [i, bytes] : llvm::enumerate(storages))
+    zip.add((section + "/" + llvm::Twine(i)).str(), bytes);
 }
 
 void ArchiveWriter::finish(const ArchiveContents &contents) {
@@ -431,9 +434,9 @@ void ArchiveWriter::finish(const ArchiveContents &contents) {
   });
 
   if (scratch)
-    wait();
+    scratch->weights.wait();
   else
-    addStorages(zip, "data", dataStorages);
+    addStorages(zip, "data", weights);
   zip.add("data.pkl", contents.data.pickle);
   for (auto [text, shorter] : llvm::zip(texts, deflated)) {
     if (shorter)
@@ -441,7 +444,10 @@ void ArchiveWriter::finish(const ArchiveContents &contents) {
     else
       zip.add(text.first, text.second);
   }
-  addStorages(zip, "constants", contents.constants.storages);
+  std::vector<llvm::StringRef> constants;
+  for (llvm::ArrayRef<char> bytes : contents.constants.storages)
+    constants.emplace_back(bytes.data(), bytes.size());
+  addStorages(zip, "constants", constants);
   zip.add("constants.pkl", contents.constants.pickle);
   for (const ExtraRecord &record : contents.extraRecords)
     zip.add(record.name, record.bytes);

@@ -27,7 +27,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace fqat {
@@ -74,6 +73,9 @@ public:
   /// The bytes of a storage.
   llvm::Expected<llvm::ArrayRef<char>> getStorage(Section section,
                                                   llvm::StringRef key);
+  /// The storages of the section `data`, by the numbers that are their keys,
+  /// as far as they are mapped.
+  std::vector<llvm::StringRef> getMappedWeights() const;
   llvm::ArrayRef<ExtraRecord> getExtraRecords() const { return extraRecords; }
   /// Keeps the map, and so every borrowed storage and record, alive.
   std::shared_ptr<const void> getOwner() const;
@@ -139,25 +141,23 @@ mlir::OwningOpRef<mlir::ModuleOp> importArchive(Archive &archive,
 /// Writes an archive. The bytes depend on the contents alone.
 class ArchiveWriter {
 public:
-  /// If `scratch` is given, it is the stream, and worth nothing to anyone
-  /// before the archive is whole.
-  explicit ArchiveWriter(llvm::raw_ostream &os, OutputFile *scratch = nullptr);
-  ~ArchiveWriter() { wait(); }
+  /// Nothing is written before `finish`.
+  explicit ArchiveWriter(llvm::raw_ostream &os);
+  explicit ArchiveWriter(ScratchArchive &scratch)
+      : zip(scratch.zip), scratch(&scratch) {}
 
   /// Tells the storages of the section `data` as soon as they are known: the
-  /// most of the archive by far. Those of a scratch file are written from now
-  /// on, in a thread of its own.
+  /// most of the archive by far. They are written to a scratch archive from now
+  /// on.
   void start(llvm::ArrayRef<llvm::ArrayRef<char>> storages);
   /// Writes everything else.
   void finish(const ArchiveContents &contents);
 
 private:
-  void wait();
-
-  OutputFile *scratch;
-  ZipWriter zip;
-  llvm::ArrayRef<llvm::ArrayRef<char>> dataStorages;
-  std::thread thread;
+  std::optional<ZipWriter> own;
+  ZipWriter &zip;
+  ScratchArchive *scratch = nullptr;
+  std::vector<llvm::StringRef> weights;
 };
 
 /// The message of an exception of libtorch, without its C++ stack and on one

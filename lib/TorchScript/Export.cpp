@@ -1301,11 +1301,10 @@ LogicalResult Exporter::run(ArchiveWriter &writer) {
   return write(writer);
 }
 
-static LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
-                                       OutputFile *scratch, StringRef nopName,
-                                       ExportCheck check, Phases *phases) {
+static LogicalResult exportModel(mlir::ModuleOp model, ArchiveWriter &writer,
+                                 StringRef nopName, ExportCheck check,
+                                 Phases *phases) {
   try {
-    ArchiveWriter writer(os, scratch);
     return Exporter(model, nopName, check, phases).run(writer);
   } catch (const std::exception &error) {
     return model.emitError()
@@ -1316,14 +1315,15 @@ static LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
 LogicalResult exportTorchScript(mlir::ModuleOp model, raw_ostream &os,
                                 StringRef nopName, ExportCheck check,
                                 Phases *phases) {
-  return exportTorchScript(model, os, /*scratch=*/nullptr, nopName, check,
-                           phases);
+  ArchiveWriter writer(os);
+  return exportModel(model, writer, nopName, check, phases);
 }
 
-LogicalResult exportTorchScript(mlir::ModuleOp model, OutputFile &scratch,
+LogicalResult exportTorchScript(mlir::ModuleOp model, ScratchArchive &scratch,
                                 StringRef nopName, ExportCheck check,
                                 Phases *phases) {
-  return exportTorchScript(model, scratch, &scratch, nopName, check, phases);
+  ArchiveWriter writer(scratch);
+  return exportModel(model, writer, nopName, check, phases);
 }
 
 StringRef getTorchVersion() { return TORCH_VERSION; }

@@ -1797,8 +1797,8 @@ OwningOpRef<mlir::ModuleOp> importArchive(Archive &archive,
 
 OwningOpRef<mlir::ModuleOp> importTorchScript(StringRef path,
                                               MLIRContext *context,
-                                              StringRef nopName,
-                                              Phases *phases) {
+                                              StringRef nopName, Phases *phases,
+                                              WeightWriter *weights) {
   Location loc = FileLineColLoc::get(context, path, 0, 0);
   try {
     auto archive = Archive::read(
@@ -1807,6 +1807,8 @@ OwningOpRef<mlir::ModuleOp> importTorchScript(StringRef path,
       emitError(loc) << llvm::toString(archive.takeError());
       return nullptr;
     }
+    if (weights)
+      weights->expect((*archive)->getMappedWeights(), (*archive)->getOwner());
     if (phases)
       phases->end("map");
     return importArchive(**archive, context, path, nopName, phases);

@@ -336,6 +336,12 @@ void OutputFile::startSync() {
   ::sync_file_range(get_fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
+void OutputFile::cutOff(uint64_t offset) {
+  seek(offset);
+  if (::ftruncate(get_fd(), static_cast<off_t>(offset)) != 0)
+    error_detected(std::error_code(errno, std::generic_category()));
+}
+
 std::optional<DeflatedText> deflateText(llvm::StringRef text) {
   DeflatedText result{"", text.size(), computeCrc(text)};
   z_stream stream = {};
@@ -481,6 +487,13 @@ void ZipWriter::addDeflated(llvm::StringRef name, const DeflatedText &text) {
   os << text.bytes;
 }
 
+void ZipWriter::goBack(const Mark &mark) {
+  file->cutOff(mark.offset);
+  directory.resize(mark.directorySize);
+  numEntries = mark.numEntries;
+  fingerprint = mark.fingerprint;
+}
+
 void ZipWriter::finish() {
   uint64_t offset = os.tell() - start, size = directory.size();
   os << directory;
@@ -504,6 +517,59 @@ void ZipWriter::finish() {
   fields.add32(limit32(size), limit32(offset));
   fields.add16(uint16_t(0));
   os << end;
+}
+
+//===----------------------------------------------------------------------===//
+// Writing ahead
+//===----------------------------------------------------------------------===//
+
+void WeightWriter::start() {
+  limit = records.size();
+  thread = std::thread([this] {
+    // A disk that begins early is done early.
+    constexpr uint64_t syncInterval = 32 << 20;
+    uint64_t lastSync = file.tell();
+    while (marks.size() < limit) {
+      size_t index = marks.size();
+      marks.push_back(zip.getMark());
+      zip.add("data/" + std::to_string(index), records[index]);
+      if (file.tell() - lastSync >= syncInterval) {
+        file.startSync();
+        lastSync = file.tell();
+      }
+    }
+  });
+}
+
+void WeightWriter::stop(size_t end) {
+  limit = end;
+  if (thread.joinable())
+    thread.join();
+}
+
+void WeightWriter::expect(llvm::ArrayRef<llvm::StringRef> contents,
+                          std::shared_ptr<const void> keeper) {
+  records = contents;
+  owner = std::move(keeper);
+  start();
+}
+
+void WeightWriter::write(llvm::ArrayRef<llvm::StringRef> contents) {
+  // The same bytes in the same place are the same record.
+  auto isSame = [](llvm::StringRef a, llvm::StringRef b) {
+    return a.data() == b.data() && a.size() == b.size();
+  };
+  size_t numRight = 0;
+  while (numRight != std::min(records.size(), contents.size()) &&
+         isSame(records[numRight], contents[numRight]))
+    ++numRight;
+  stop(numRight);
+  if (marks.size() > numRight) {
+    zip.goBack(marks[numRight]);
+    marks.resize(numRight);
+  }
+  records = contents;
+  start();
 }
 
 } // namespace fqat

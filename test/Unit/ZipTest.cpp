@@ -10,6 +10,7 @@
 
 #include "llvm/ADT/SmallString.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 #include "gtest/gtest.h"
 
@@ -390,6 +391,71 @@ TEST_F(ZipWriterTest, AChecksumThatIsMissingIsComputed) {
     writer.add("a", llvm::StringRef(data.data(), data.size()));
   });
   EXPECT_EQ(read(*openWritten(), "archive/a"), "contents");
+}
+
+/// Writes the records `data/0`, ... and one behind them, having expected
+/// others, and gives the file's bytes.
+static std::string writeWeights(std::vector<llvm::StringRef> expected,
+                                std::vector<llvm::StringRef> actual) {
+  int fd;
+  llvm::SmallString<128> path;
+  EXPECT_FALSE(llvm::sys::fs::createTemporaryFile("fqat", "zip", fd, path));
+  {
+    OutputFile file(fd, /*shouldClose=*/true);
+    ScratchArchive archive(file, "archive/");
+    if (!expected.empty())
+      archive.weights.expect(expected, nullptr);
+    archive.weights.write(actual);
+    archive.weights.wait();
+    archive.zip.add("last", "1");
+    archive.zip.finish();
+  }
+  auto buffer = llvm::MemoryBuffer::getFile(path);
+  llvm::sys::fs::remove(path);
+  return (*buffer)->getBuffer().str();
+}
+
+TEST(WeightWriterTest, WhatWasExpectedMakesNoDifference) {
+  std::vector<std::string> texts;
+  for (unsigned i = 0; i != 200; ++i)
+    texts.push_back(std::to_string(i) + std::string(i * 100, 'x'));
+  std::vector<llvm::StringRef> weights(texts.begin(), texts.end());
+  std::string right = writeWeights({}, weights);
+  EXPECT_EQ(writeWeights(weights, weights), right);
+  auto others = weights;
+  std::swap(others[100], others[150]);
+  EXPECT_EQ(writeWeights(others, weights), right);
+  std::swap(others[0], others[1]);
+  EXPECT_EQ(writeWeights(others, weights), right);
+  others = weights;
+  others.resize(50);
+  EXPECT_EQ(writeWeights(others, weights), right);
+  others = weights;
+  others.push_back("more");
+  EXPECT_EQ(writeWeights(others, weights), right);
+  // Equal bytes elsewhere are another record, with the same result.
+  std::string copy = texts[3];
+  others = weights;
+  others[3] = copy;
+  EXPECT_EQ(writeWeights(others, weights), right);
+}
+
+TEST(WeightWriterTest, CanBeCancelled) {
+  int fd;
+  llvm::SmallString<128> path;
+  ASSERT_FALSE(llvm::sys::fs::createTemporaryFile("fqat", "zip", fd, path));
+  {
+    OutputFile file(fd, /*shouldClose=*/true);
+    ScratchArchive archive(file, "archive/");
+    auto owner = std::make_shared<std::string>(1 << 20, 'x');
+    std::weak_ptr<std::string> watched = owner;
+    std::vector<llvm::StringRef> weights(1000, *owner);
+    archive.weights.expect(weights, owner);
+    owner.reset();
+    EXPECT_FALSE(watched.expired());
+    archive.weights.cancel();
+  }
+  llvm::sys::fs::remove(path);
 }
 
 TEST_F(ZipWriterTest, EqualRecordsHaveEqualFingerprints) {

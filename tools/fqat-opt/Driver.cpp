@@ -38,6 +38,33 @@ using namespace mlir;
 
 namespace fqat {
 
+/// An output that is written beside its place and renamed, so that a reader
+/// sees the old file or the new one, and the input may be the output. Discarded
+/// unless it is kept.
+struct Driver::PendingOutput {
+  explicit PendingOutput(llvm::sys::fs::TempFile temporary)
+      : file(std::move(temporary)), stream(file.FD, /*shouldClose=*/false),
+        archive(stream, kArchiveFolder) {}
+  ~PendingOutput() {
+    archive.weights.cancel();
+    stream.flush();
+    stream.clear_error();
+    if (!isKept)
+      llvm::consumeError(file.discard());
+  }
+
+  llvm::Error keep(StringRef output) {
+    llvm::Error error = file.keep(output);
+    isKept = !error;
+    return error;
+  }
+
+  llvm::sys::fs::TempFile file;
+  OutputFile stream;
+  ScratchArchive archive;
+  bool isKept = false;
+};
+
 ExitCode fail(raw_ostream &os, StringRef subject, const Twine &message) {
   TextPrinter(os, nullptr).print("error", Place{"", subject.str()}, message);
   return Unusable;
@@ -62,6 +89,8 @@ std::string getOutputPath(const Options &options, StringRef input) {
                           llvm::sys::path::stem(input) + ".fqat" + extension);
   return path.str().str();
 }
+
+Driver::~Driver() = default;
 
 Driver::Driver(const Options &options, Suppressions &suppressions,
                raw_ostream &os, ModelReport &report)
@@ -149,7 +178,8 @@ OwningOpRef<mlir::ModuleOp> Driver::read() {
       return nullptr;
     return model;
   }
-  return importTorchScript(input, &context, options.pipeline.nopName, &phases);
+  return importTorchScript(input, &context, options.pipeline.nopName, &phases,
+                           pending ? &pending->archive.weights : nullptr);
 }
 
 ExitCode Driver::runPasses(mlir::ModuleOp model) {
@@ -211,7 +241,7 @@ FailureOr<RunGraph> Driver::draw(mlir::ModuleOp model) {
 }
 
 ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream,
-                         OutputFile *scratch) {
+                         ScratchArchive *scratch) {
   if (options.getEmit() == Emit::TorchScript) {
     ExitCode code = Unusable;
     auto check = [&](mlir::ModuleOp seen) {
@@ -253,6 +283,14 @@ ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream,
   return Done;
 }
 
+ExitCode Driver::openOutput(StringRef output) {
+  auto file = llvm::sys::fs::TempFile::create(output + ".%%%%%%.tmp");
+  if (!file)
+    return fail(output, llvm::toString(file.takeError()));
+  pending = std::make_unique<PendingOutput>(std::move(*file));
+  return Done;
+}
+
 ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
   if (output == "-") {
     llvm::raw_fd_ostream stream(STDOUT_FILENO, /*shouldClose=*/false);
@@ -265,32 +303,24 @@ ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
     }
     return code;
   }
-  // Written beside the output and renamed, so that a reader sees the old file
-  // or the new one, and the input may be the output.
-  auto file = llvm::sys::fs::TempFile::create(output + ".%%%%%%.tmp");
-  if (!file)
-    return fail(output, llvm::toString(file.takeError()));
-  ExitCode code;
-  std::error_code error;
-  {
-    OutputFile stream(file->FD, /*shouldClose=*/false);
-    code = writeTo(model, stream, &stream);
-    stream.flush();
-    error = stream.error();
-    stream.clear_error();
-  }
-  if (!error && code == Done && fsync(file->FD) != 0)
+  if (!pending)
+    if (ExitCode code = openOutput(output); code != Done)
+      return code;
+  OutputFile &stream = pending->stream;
+  ExitCode code = writeTo(model, stream, &pending->archive);
+  stream.flush();
+  std::error_code error = stream.error();
+  stream.clear_error();
+  if (!error && code == Done && fsync(pending->file.FD) != 0)
     error = std::error_code(errno, std::generic_category());
   if (!error && code == Done && options.verify)
-    code = verifyFile(file->TmpName);
-  if (error || code != Done) {
-    llvm::consumeError(file->discard());
-    return error ? fail(output, error.message()) : code;
-  }
-  if (llvm::Error renamed = file->keep(output)) {
-    llvm::consumeError(file->discard());
+    code = verifyFile(pending->file.TmpName);
+  if (error)
+    return fail(output, error.message());
+  if (code != Done)
+    return code;
+  if (llvm::Error renamed = pending->keep(output))
     return fail(output, llvm::toString(std::move(renamed)));
-  }
   return Done;
 }
 
@@ -372,6 +402,7 @@ ExitCode Driver::verifyFile(const std::string &path) {
 
 ExitCode Driver::run() {
   ExitCode code = runSteps();
+  pending.reset();
   report.exitCode = code;
   if (options.verbose)
     for (auto [name, seconds] : phases.getSteps())
@@ -388,6 +419,11 @@ ExitCode Driver::runSteps() {
        extension == ".mlir" || extension == ".mlirbc"))
     return fail("--verify", "both models are run, so that the input and the "
                             "output must be TorchScript files");
+  std::string output = getOutputPath(options, input);
+  // Most weights will be what they are, where they are.
+  if (options.writesModel() && emit == Emit::TorchScript && output != "-")
+    if (ExitCode code = openOutput(output); code != Done)
+      return code;
   OwningOpRef<mlir::ModuleOp> model = read();
   if (!model)
     return Unusable;
@@ -426,7 +462,6 @@ ExitCode Driver::runSteps() {
       return code;
   }
   if (options.writesModel()) {
-    std::string output = getOutputPath(options, input);
     ExitCode code = write(*model, output);
     phases.end("write");
     if (code != Done)

@@ -34,10 +34,13 @@ class Driver {
 public:
   Driver(const Options &options, Suppressions &suppressions,
          llvm::raw_ostream &os, ModelReport &report);
+  ~Driver();
 
   ExitCode run();
 
 private:
+  struct PendingOutput;
+
   ExitCode runSteps();
   ExitCode fail(llvm::StringRef subject, const llvm::Twine &message);
   void handle(mlir::Diagnostic &diagnostic);
@@ -48,10 +51,12 @@ private:
   mlir::FailureOr<RunGraph> draw(mlir::ModuleOp model);
   ExitCode prove(mlir::ModuleOp model);
   ExitCode verifyFile(const std::string &path);
+  ExitCode openOutput(llvm::StringRef output);
   ExitCode write(mlir::ModuleOp model, llvm::StringRef output);
-  /// `scratch` is the stream, if that is a file that nobody sees yet.
+  /// `scratch` is the archive in the stream, if that is a file that nobody sees
+  /// yet.
   ExitCode writeTo(mlir::ModuleOp model, llvm::raw_ostream &os,
-                   OutputFile *scratch);
+                   ScratchArchive *scratch);
   void summariseCheck();
   void summariseFix(double seconds);
 
@@ -64,6 +69,7 @@ private:
   TextPrinter printer;
   /// The model as it was read: the passes change it in place.
   mlir::OwningOpRef<mlir::ModuleOp> original;
+  std::unique_ptr<PendingOutput> pending;
   ChangeLog log{nullptr};
   Phases phases;
   /// Texts of source files; null for those that cannot be read.

@@ -39,10 +39,15 @@ llvm::LogicalResult exportTorchScript(mlir::ModuleOp model,
                                       ExportCheck check = nullptr,
                                       Phases *phases = nullptr);
 
+/// The folder in an archive, whatever the file is called: equal models are
+/// equal files.
+inline constexpr llvm::StringLiteral kArchiveFolder = "archive/";
+
 /// The same for a file that nobody sees before it is whole: weights go from the
 /// mapped input to it while the code is printed and checked, and by the system
 /// where that can. On failure, what it has got is useless.
-llvm::LogicalResult exportTorchScript(mlir::ModuleOp model, OutputFile &scratch,
+llvm::LogicalResult exportTorchScript(mlir::ModuleOp model,
+                                      ScratchArchive &scratch,
                                       llvm::StringRef nopName = "",
                                       ExportCheck check = nullptr,
                                       Phases *phases = nullptr);

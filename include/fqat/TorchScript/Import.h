@@ -10,6 +10,7 @@
 #define FQAT_TORCHSCRIPT_IMPORT_H
 
 #include "fqat/Support/Phases.h"
+#include "fqat/TorchScript/Zip.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -28,15 +29,16 @@ namespace fqat {
 /// optional underscore and number) or its class (`OutNop`), and that returns
 /// its argument, becomes an `fqat.out_nop`.
 ///
-/// `phases`, if given, is told of the steps.
+/// `phases`, if given, is told of the steps, and `weights` of the file's
+/// weights, as soon as they are known and before anything else is.
 ///
 /// On failure an error is emitted through the context's diagnostics (what
 /// cannot be read, in which instance, at which Python line) and the result is
 /// null. Nothing is thrown.
-mlir::OwningOpRef<mlir::ModuleOp> importTorchScript(llvm::StringRef path,
-                                                    mlir::MLIRContext *context,
-                                                    llvm::StringRef nopName,
-                                                    Phases *phases = nullptr);
+mlir::OwningOpRef<mlir::ModuleOp>
+importTorchScript(llvm::StringRef path, mlir::MLIRContext *context,
+                  llvm::StringRef nopName, Phases *phases = nullptr,
+                  WeightWriter *weights = nullptr);
 
 /// Loads a library that registers operators or classes with libtorch, for the
 /// models that use them. It stays loaded.

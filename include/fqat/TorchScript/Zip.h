@@ -15,10 +15,12 @@
 #include "llvm/Support/Error.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace fqat {
@@ -108,6 +110,8 @@ public:
   /// Has the system begin to bring to the disk what was written so far, and
   /// does not wait for it.
   void startSync();
+  /// Forgets all that was written from `offset` on.
+  void cutOff(uint64_t offset);
 };
 
 /// A text that was deflated to be written.
@@ -144,6 +148,16 @@ public:
   /// A number for the names and checksums of all records so far.
   uint64_t getFingerprint() const { return fingerprint; }
 
+  /// Where the writer is, so that it can go back to it.
+  struct Mark {
+    uint64_t offset, directorySize, numEntries, fingerprint;
+  };
+  Mark getMark() const {
+    return {os.tell(), directory.size(), numEntries, fingerprint};
+  }
+  /// Forgets all records since a mark. Only where the stream is a file.
+  void goBack(const Mark &mark);
+
 private:
   void writeHeader(llvm::StringRef name, uint16_t method,
                    uint64_t compressedSize, uint64_t size, uint32_t crc32);
@@ -155,6 +169,51 @@ private:
   std::string directory;
   uint64_t numEntries = 0;
   uint64_t fingerprint = 0;
+};
+
+/// Writes records `data/0`, `data/1`, ... to a file in a thread of its own,
+/// while others are busy with what comes behind them. It may begin before it is
+/// known for sure what they are.
+class WeightWriter {
+public:
+  WeightWriter(OutputFile &file, ZipWriter &zip) : file(file), zip(zip) {}
+  ~WeightWriter() { cancel(); }
+  WeightWriter(const WeightWriter &) = delete;
+  WeightWriter &operator=(const WeightWriter &) = delete;
+
+  /// Begins to write what the records will probably be. `owner` keeps them.
+  void expect(llvm::ArrayRef<llvm::StringRef> contents,
+              std::shared_ptr<const void> owner);
+  /// Tells what they are. What was written and is right stays.
+  void write(llvm::ArrayRef<llvm::StringRef> contents);
+  /// Returns when all are written.
+  void wait() { stop(records.size()); }
+  /// Returns when nothing is written any more.
+  void cancel() { stop(0); }
+
+private:
+  void start();
+  /// Stops before record `end`, or behind the one that is being written.
+  void stop(size_t end);
+
+  OutputFile &file;
+  ZipWriter &zip;
+  std::vector<llvm::StringRef> records;
+  std::shared_ptr<const void> owner;
+  /// Where each record that is written begins. The thread's while it runs.
+  std::vector<ZipWriter::Mark> marks;
+  std::atomic<size_t> limit = 0;
+  std::thread thread;
+};
+
+/// A zip archive in a file that nobody sees before it is whole.
+struct ScratchArchive {
+  ScratchArchive(OutputFile &file, llvm::StringRef folder)
+      : file(file), zip(file, folder, &file), weights(file, zip) {}
+
+  OutputFile &file;
+  ZipWriter zip;
+  WeightWriter weights;
 };
 
 } // namespace fqat
