@@ -26,14 +26,15 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup configure build run test bench fuzz-models format format-check lint clean
+.PHONY: help setup configure build run test bench bench-growth fuzz-models format format-check lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo "Variables: BUILD_DIR BUILD_TYPE CMAKE_ARGS MLIR_DIR Torch_DIR VENV PYTHON JOBS"
 
 setup: ## Install what is missing: Debian packages and .venv
-	@MLIR_DIR="$(MLIR_DIR)" VENV="$(VENV)" PYTHON="$(PYTHON)" TESTS="$(TESTS)" scripts/setup.sh
+	@MLIR_DIR="$(MLIR_DIR)" VENV="$(VENV)" PYTHON="$(PYTHON)" TESTS="$(TESTS)" BENCH="$(BENCH)" \
+	  scripts/setup.sh
 
 # CMake runs when there is no build folder yet or when its arguments have
 # changed. Edits of CMakeLists.txt are ninja's to notice.
@@ -59,8 +60,15 @@ test: build ## Build, then run every test
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
 	  "$(VENV_PYTHON)" -m pytest test/python -q
 
+bench bench-growth: BENCH = 1
+bench bench-growth: CMAKE_ARGS += -DFQAT_BUILD_BENCH=ON
 bench: build ## Measure; needs a quiet machine
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python:$(CURDIR)/test/python" "$(VENV_PYTHON)" bench/page.py
+	FQAT_OPT="$(FQAT_OPT)" "$(VENV_PYTHON)" bench/speed.py
+	"$(BUILD_DIR)/bin/fqat-bench-passes"
+
+bench-growth: build ## Measure models of 1,000 to 1,000,000 operators and draw the curves
+	FQAT_OPT="$(FQAT_OPT)" "$(VENV_PYTHON)" bench/growth.py --plot docs/growth.svg
 
 fuzz-models: build ## Fix 2,000 random models; FUZZ_SEED picks others
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \

@@ -421,8 +421,11 @@ def generate(
     ops_per_level, convs_per_level = 9, 4
     num_blocks, num_levels = max(ops // ops_per_block, 1), 3
     blocks_per_stage, repeats = 16, repeats if shape == "shared" else 1
+    num_chains = 16
     if shape == "heads":
         num_blocks, num_levels = 1, max(ops // ops_per_level, 3)
+    if shape == "wide":
+        blocks_per_stage = min(blocks_per_stage, num_blocks // num_chains)
     blocks_per_stage = max(1, min(blocks_per_stage, num_blocks // repeats))
     num_stages = max(1, num_blocks // blocks_per_stage // repeats)
     channels = 2
@@ -432,8 +435,7 @@ def generate(
 
     make_stage = made.plain_stage if plain else made.stage
     stages = [make_stage(channels, blocks_per_stage, repeats) for _ in range(num_stages)]
-    num_chains = 16
-    if shape == "wide" and num_stages >= 2 * num_chains:
+    if shape == "wide" and num_stages >= num_chains:
         count = num_stages // num_chains
         chains = [made.sequence(stages[i * count : (i + 1) * count]) for i in range(num_chains)]
         body = made.parallel(chains, "add")

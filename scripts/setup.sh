@@ -4,8 +4,8 @@
 # there. `make setup` calls it.
 #
 # Environment: MLIR_DIR (another copy of LLVM/MLIR 22.1: its packages are then
-# left alone), VENV (default .venv), PYTHON (default python3), TESTS (not empty:
-# what only tests need, too).
+# left alone), VENV (default .venv), PYTHON (default python3), TESTS and BENCH
+# (not empty: what only tests need, too, and what only measuring does).
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -13,7 +13,7 @@ readonly default_mlir_dir=/usr/lib/llvm-22/lib/cmake/mlir
 readonly mlir_dir=${MLIR_DIR:-$default_mlir_dir}
 readonly venv=${VENV:-.venv}
 readonly python=${PYTHON:-python3}
-readonly requirements=scripts/requirements-dev.txt
+requirements=(scripts/requirements-dev.txt)
 readonly torch_version=2.13.0
 
 readonly llvm_packages=(libmlir-22-dev llvm-22-dev mlir-22-tools llvm-22-tools
@@ -23,6 +23,7 @@ readonly base_packages=(libcli11-dev libgtest-dev libmimalloc-dev zlib1g-dev nin
 # python3-torch is torch 1.13: a test loads and runs outputs in it. Another
 # opens report pages in a browser.
 readonly test_packages=(python3-torch chromium chromium-driver)
+readonly bench_packages=(libbenchmark-dev)
 
 say() { echo "setup: $*"; }
 die() {
@@ -55,6 +56,11 @@ has_candidate() {
 
 wanted=("${base_packages[@]}")
 if [[ -n ${TESTS:-} ]]; then wanted+=("${test_packages[@]}"); fi
+if [[ -n ${BENCH:-} ]]; then
+  wanted+=("${bench_packages[@]}")
+  requirements+=(scripts/requirements-bench.txt)
+fi
+readonly requirements
 if [[ $mlir_dir == "$default_mlir_dir" ]]; then
   wanted=("${llvm_packages[@]}" "${wanted[@]}")
 fi
@@ -114,14 +120,14 @@ has_tools() {
     if [[ -z $line ]]; then continue; fi
     compgen -G "$venv/lib/python3*/site-packages/${line%%==*}-${line##*==}.dist-info/RECORD" \
       >/dev/null || return 1
-  done <"$requirements"
+  done < <(cat "${requirements[@]}")
 }
 
 # Says that an install was not cut off half-way.
 readonly stamp=$venv/.fqat-setup
 fingerprint=$({
   echo "torch $torch_version"
-  cat "$requirements"
+  cat "${requirements[0]}"
 } | sha256sum)
 readonly fingerprint
 
@@ -150,11 +156,11 @@ if ! has_torch; then
   "$venv/bin/python" -m pip install "torch==$torch_version" numpy
 fi
 if ! has_tools; then
-  say "Python packages to install: $(grep -v '^#' "$requirements" | xargs)"
-  "$venv/bin/python" -m pip install -r "$requirements"
+  say "Python packages to install: $(cat "${requirements[@]}" | grep -v '^#' | xargs)"
+  "$venv/bin/python" -m pip install "${requirements[@]/#/--requirement=}"
 fi
 
 has_torch || die "torch $torch_version did not install into $venv"
-has_tools || die "not every tool of $requirements installed into $venv"
+has_tools || die "not every tool of ${requirements[*]} installed into $venv"
 echo "$fingerprint" >"$stamp"
 say "done"

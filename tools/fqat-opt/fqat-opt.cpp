@@ -27,6 +27,9 @@
 #include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Support/raw_ostream.h"
 #include <CLI/CLI.hpp>
+#ifdef FQAT_ENABLE_MIMALLOC
+#include <mimalloc.h>
+#endif
 
 #include <mutex>
 
@@ -312,6 +315,11 @@ static int runMain(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   sys::PrintStackTraceOnErrorSignal(argv[0]);
+#ifdef FQAT_ENABLE_MIMALLOC
+  // What one step gives back the next one takes: the system would have to clear
+  // it in between.
+  mi_option_disable(mi_option_allow_decommit);
+#endif
   try {
     return runMain(argc, argv);
   } catch (const std::exception &error) {
