@@ -40,6 +40,7 @@ Executor::Executor(TermTable &terms, const Contents &contents,
     : terms(terms), contents(contents), symbols(symbols), model(model),
       memory(terms.get("memory", {})) {
   groups.emplace_back();
+  locations.reserve(terms.getNumExpected());
   for (StringRef start : {"random", "effects", "elements"})
     addLocation({terms.get(start, {}), 0, nullptr}, /*isContainer=*/false);
 }

@@ -21,6 +21,13 @@ namespace fqat {
 
 namespace {
 
+/// How many values of their own a model computes, about.
+size_t countValues(mlir::ModuleOp model) {
+  size_t count = 0;
+  model.walk([&](Operation *op) { count += isa<OperatorOp, ListOp>(op); });
+  return count;
+}
+
 /// One attempt at the proof.
 class Prover {
 public:
@@ -28,7 +35,8 @@ public:
          bool byBytes)
       : original(original), fixed(fixed), originalSymbols(original),
         fixedSymbols(fixed), contents(original, fixed, byBytes),
-        terms(original.getContext()), tiesClones(tiesClones) {}
+        terms(original.getContext(), countValues(fixed)),
+        tiesClones(tiesClones) {}
 
   /// The first difference, or nothing.
   std::optional<Difference> run();

@@ -25,12 +25,16 @@ using Term = unsigned;
 /// All terms of a proof, each once.
 class TermTable {
 public:
-  explicit TermTable(mlir::MLIRContext *context)
-      : context(context),
+  /// About `numExpected` terms will be made.
+  TermTable(mlir::MLIRContext *context, size_t numExpected)
+      : context(context), numExpected(numExpected),
         constantName(mlir::StringAttr::get(context, "constant")),
         chooseName(mlir::StringAttr::get(context, "choose")),
         writeName(mlir::StringAttr::get(context, "write")),
-        listName(mlir::StringAttr::get(context, "list")) {}
+        listName(mlir::StringAttr::get(context, "list")) {
+    terms.reserve(numExpected);
+    numbers.reserve(numExpected);
+  }
 
   /// The term of an operation; `detail` is what tells it from others of its
   /// name besides its operands (an overload, an index).
@@ -77,6 +81,7 @@ public:
   std::string print(Term term, unsigned depth) const;
 
   mlir::MLIRContext *getContext() const { return context; }
+  size_t getNumExpected() const { return numExpected; }
 
 private:
   struct Node {
@@ -89,6 +94,7 @@ private:
                         llvm::ArrayRef<Term>>;
 
   mlir::MLIRContext *context;
+  size_t numExpected;
   // The names that are asked for most.
   mlir::StringAttr constantName, chooseName, writeName, listName;
   llvm::BumpPtrAllocator allocator;

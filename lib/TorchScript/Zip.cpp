@@ -523,28 +523,46 @@ void ZipWriter::finish() {
 // Writing ahead
 //===----------------------------------------------------------------------===//
 
-void WeightWriter::start() {
-  limit = records.size();
-  thread = std::thread([this] {
-    // A disk that begins early is done early.
-    constexpr uint64_t syncInterval = 32 << 20;
-    uint64_t lastSync = file.tell();
-    while (marks.size() < limit) {
-      size_t index = marks.size();
+void WeightWriter::run() {
+  // A disk that begins early is done early.
+  constexpr uint64_t syncInterval = 32 << 20;
+  uint64_t lastSync = file.tell();
+  while (true) {
+    size_t index;
+    llvm::StringRef contents;
+    {
+      std::scoped_lock<std::mutex> lock(mutex);
+      index = marks.size();
+      isRunning = index < records.size();
+      if (!isRunning)
+        return;
+      contents = records[index];
       marks.push_back(zip.getMark());
-      zip.add("data/" + std::to_string(index), records[index]);
-      if (file.tell() - lastSync >= syncInterval) {
-        file.startSync();
-        lastSync = file.tell();
-      }
     }
-  });
+    zip.add("data/" + std::to_string(index), contents);
+    if (file.tell() - lastSync >= syncInterval) {
+      file.startSync();
+      lastSync = file.tell();
+    }
+  }
 }
 
-void WeightWriter::stop(size_t end) {
-  limit = end;
+void WeightWriter::start() {
+  isRunning = true;
+  thread = std::thread([this] { run(); });
+}
+
+void WeightWriter::wait() {
   if (thread.joinable())
     thread.join();
+}
+
+void WeightWriter::cancel() {
+  {
+    std::scoped_lock<std::mutex> lock(mutex);
+    records.clear();
+  }
+  wait();
 }
 
 void WeightWriter::expect(llvm::ArrayRef<llvm::StringRef> contents,
@@ -560,10 +578,17 @@ void WeightWriter::write(llvm::ArrayRef<llvm::StringRef> contents) {
     return a.data() == b.data() && a.size() == b.size();
   };
   size_t numRight = 0;
-  while (numRight != std::min(records.size(), contents.size()) &&
-         isSame(records[numRight], contents[numRight]))
-    ++numRight;
-  stop(numRight);
+  {
+    std::scoped_lock<std::mutex> lock(mutex);
+    while (numRight != std::min(records.size(), contents.size()) &&
+           isSame(records[numRight], contents[numRight]))
+      ++numRight;
+    bool isAllRight = marks.size() <= numRight;
+    records = isAllRight ? contents : contents.take_front(numRight);
+    if (isAllRight && isRunning)
+      return;
+  }
+  wait();
   if (marks.size() > numRight) {
     zip.goBack(marks[numRight]);
     marks.resize(numRight);

@@ -15,9 +15,9 @@
 #include "llvm/Support/Error.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -187,23 +187,24 @@ public:
   /// Tells what they are. What was written and is right stays.
   void write(llvm::ArrayRef<llvm::StringRef> contents);
   /// Returns when all are written.
-  void wait() { stop(records.size()); }
+  void wait();
   /// Returns when nothing is written any more.
-  void cancel() { stop(0); }
+  void cancel();
 
 private:
   void start();
-  /// Stops before record `end`, or behind the one that is being written.
-  void stop(size_t end);
+  void run();
 
   OutputFile &file;
   ZipWriter &zip;
-  std::vector<llvm::StringRef> records;
   std::shared_ptr<const void> owner;
-  /// Where each record that is written begins. The thread's while it runs.
-  std::vector<ZipWriter::Mark> marks;
-  std::atomic<size_t> limit = 0;
   std::thread thread;
+  /// Guards what follows.
+  std::mutex mutex;
+  std::vector<llvm::StringRef> records;
+  /// Where each record begins that is written, the one in work included.
+  std::vector<ZipWriter::Mark> marks;
+  bool isRunning = false;
 };
 
 /// A zip archive in a file that nobody sees before it is whole.
