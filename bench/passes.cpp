@@ -27,11 +27,11 @@ using namespace mlir;
 using namespace fqat;
 
 namespace {
-
 enum Kind { Row, Heads };
+} // namespace
 
 /// A model of `numBlocks` blocks, four operators each.
-std::string makeModel(Kind kind, unsigned numBlocks) {
+static std::string makeModel(Kind kind, unsigned numBlocks) {
   constexpr const char *block = R"mlir(
 fqat.module @b{0} class "__torch__.Block" slots ["conv", "act"]
 fqat.module @b{0}.conv class "__torch__.torch.nn.modules.conv.Conv2d" slots []
@@ -83,6 +83,8 @@ fqat.method @b{0}.act.forward(%x: !fqat.tensor) -> !fqat.tensor
   return text;
 }
 
+namespace {
+
 /// A context with a model that all passes before the one in question have seen.
 struct Fixture {
   Fixture(Kind kind, unsigned numOps)
@@ -116,13 +118,15 @@ constexpr NamedPass passes[] = {
     {"check", [] { return createCheckPass(); }},
 };
 
-void measurePass(benchmark::State &state, Kind kind, size_t index) {
+} // namespace
+
+static void measurePass(benchmark::State &state, Kind kind, size_t index) {
   for (auto _ : state) {
     state.PauseTiming();
     auto fixture = std::make_unique<Fixture>(kind, state.range(0));
     bool isRight = fixture->model && fixture->run([&](OpPassManager &manager) {
-      for (size_t i = 0; i != index; ++i)
-        manager.addPass(passes[i].make());
+      for (const NamedPass &pass : llvm::ArrayRef(passes).take_front(index))
+        manager.addPass(pass.make());
     });
     state.ResumeTiming();
     isRight = isRight && fixture->run([&](OpPassManager &manager) {
@@ -139,7 +143,7 @@ void measurePass(benchmark::State &state, Kind kind, size_t index) {
   state.SetComplexityN(state.range(0));
 }
 
-void measureTrace(benchmark::State &state, Kind kind) {
+static void measureTrace(benchmark::State &state, Kind kind) {
   Fixture fixture(kind, state.range(0));
   SymbolTable symbols(*fixture.model);
   for (auto _ : state)
@@ -148,7 +152,7 @@ void measureTrace(benchmark::State &state, Kind kind) {
   state.SetComplexityN(state.range(0));
 }
 
-void measureProof(benchmark::State &state, Kind kind) {
+static void measureProof(benchmark::State &state, Kind kind) {
   Fixture fixture(kind, state.range(0));
   OwningOpRef<mlir::ModuleOp> original = fixture.model->clone();
   bool isRight = fixture.run([](OpPassManager &manager) {
@@ -161,8 +165,6 @@ void measureProof(benchmark::State &state, Kind kind) {
     state.SkipWithError("the fix is not proved");
   state.SetComplexityN(state.range(0));
 }
-
-} // namespace
 
 int main(int argc, char **argv) {
   constexpr int64_t fewest = 1 << 10, most = 1 << 16;

@@ -19,14 +19,14 @@ using namespace mlir;
 
 namespace fqat {
 
-namespace {
-
 /// How many values of their own a model computes, about.
-size_t countValues(mlir::ModuleOp model) {
+static size_t countValues(mlir::ModuleOp model) {
   size_t count = 0;
   model.walk([&](Operation *op) { count += isa<OperatorOp, ListOp>(op); });
   return count;
 }
+
+namespace {
 
 /// One attempt at the proof.
 class Prover {

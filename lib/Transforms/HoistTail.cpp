@@ -86,7 +86,7 @@ private:
 
     /// The out_nops that run from event `begin` on and before event `end`.
     ArrayRef<unsigned> getNops(unsigned begin, unsigned end) const {
-      auto first = llvm::lower_bound(nops, begin);
+      const unsigned *first = llvm::lower_bound(nops, begin);
       return ArrayRef(first, std::lower_bound(first, nops.end(), end));
     }
     /// Whether an out_nop runs after a frame has ended.
