@@ -37,6 +37,12 @@ Hierarchy::Hierarchy(mlir::ModuleOp model) : model(model), symbols(model) {
   }
 }
 
+bool callsMethods(MethodOp method) {
+  return method.getBody()
+      .walk([](CallOp) { return WalkResult::interrupt(); })
+      .wasInterrupted();
+}
+
 void Hierarchy::commit() {
   for (auto &[op, names] : addedSlots) {
     auto instance = cast<ModuleOp>(op);
@@ -413,9 +419,7 @@ void Hierarchy::renameMethod(MethodOp method, StringRef name) {
 
 void Hierarchy::eraseMethod(MethodOp method) {
   // With it go the calls that it makes, and its name is free again.
-  if (method.getBody()
-          .walk([](CallOp) { return WalkResult::interrupt(); })
-          .wasInterrupted())
+  if (callsMethods(method))
     forgetCalls();
   freeNumbers.clear();
   llvm::erase(methodsOf[method.getInstanceAttr().getAttr()], method);
@@ -425,9 +429,7 @@ void Hierarchy::eraseMethod(MethodOp method) {
 void Hierarchy::insertMethod(MethodOp method) {
   symbols.insert(method);
   methodsOf[method.getInstanceAttr().getAttr()].push_back(method);
-  if (method.getBody()
-          .walk([](CallOp) { return WalkResult::interrupt(); })
-          .wasInterrupted())
+  if (callsMethods(method))
     forgetCalls();
 }
 

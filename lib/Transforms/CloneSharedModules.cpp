@@ -261,9 +261,7 @@ bool CloneSharedModules::splitOwnMethods(Hierarchy &hierarchy,
   SmallVector<std::pair<CallOp, MethodOp>> work;
   for (auto &[op, calls] : callsOf) {
     auto method = cast<MethodOp>(op);
-    bool callsInstances = false;
-    method.getBody().walk([&](CallOp) { callsInstances = true; });
-    if (callsInstances)
+    if (callsMethods(method))
       for (CallOp call : ArrayRef(calls).drop_front())
         work.push_back({call, method});
   }

@@ -54,12 +54,6 @@ static bool isUncertainIn(const Trace &trace, unsigned event,
   return trace.getFrames()[frame].guard != function.guard;
 }
 
-static bool callsMethods(MethodOp method) {
-  return method.getBody()
-      .walk([](CallOp) { return WalkResult::interrupt(); })
-      .wasInterrupted();
-}
-
 /// Whether a method takes or gives tensors.
 static bool passesTensors(MethodOp method) {
   return llvm::any_of(method.getArgumentTypes(), holdsTensor) ||

@@ -156,6 +156,9 @@ private:
   llvm::StringMap<unsigned> freeNumbers;
 };
 
+/// Whether a method calls any.
+bool callsMethods(MethodOp method);
+
 } // namespace fqat
 
 #endif // FQAT_SUPPORT_HIERARCHY_H
