@@ -97,11 +97,11 @@ Regions::Regions(const Trace &trace) {
     return true;
   };
 
-  // The last event of each group so far; a group grows from its anchor.
-  std::vector<char> inGroup(size, false);
+  // The anchor of each event in a group; a group grows from its anchor.
+  std::vector<unsigned> anchorOf(size, Leaf::None);
   for (auto [i, event] : llvm::enumerate(events)) {
     if (event.kind == Event::Anchor) {
-      inGroup[i] = true;
+      anchorOf[i] = i;
       continue;
     }
     StringRef name = getOperatorName(event);
@@ -110,6 +110,7 @@ Regions::Regions(const Trace &trace) {
       continue;
     // Where an arm decides which value comes, each must be of a group.
     bool continues = false;
+    unsigned anchor = Leaf::None;
     for (const Read &read : event.reads) {
       if (read.operand != 0)
         break;
@@ -119,19 +120,23 @@ Regions::Regions(const Trace &trace) {
       unsigned source = lookThroughNops(read.leaf.event);
       bool afterAnchor = events[source].kind == Event::Anchor;
       bool afterNorm = isBatchNorm(getOperatorName(events[source]));
-      continues = inGroup[source] &&
+      continues = anchorOf[source] != Leaf::None &&
                   (isNorm ? afterAnchor : afterAnchor || afterNorm) &&
                   isOnlyUser(i, source);
       if (!continues)
         break;
+      anchor = anchorOf[source];
     }
-    inGroup[i] = continues;
+    if (!continues)
+      continue;
+    anchorOf[i] = anchor;
+    epilogues[anchor].push_back(i);
   }
 
   for (auto [i, event] : llvm::enumerate(events)) {
     if (event.kind == Event::Nop || event.kind == Event::Effect || !upstream[i])
       continue;
-    quantised[i] = inGroup[i] || downstream[i];
+    quantised[i] = anchorOf[i] != Leaf::None || downstream[i];
     tail[i] = !quantised[i];
   }
 }

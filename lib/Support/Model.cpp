@@ -314,6 +314,10 @@ bool isViewBySizes(MethodOp method) {
 bool isOutNop(ModuleOp instance, StringRef name) {
   if (instance.getOriginalName() == "OutNop")
     return true;
+  // A list of nops is none itself.
+  if (instance.getClassName().starts_with(
+          "__torch__.torch.nn.modules.container."))
+    return false;
   StringRef leaf = splitPath(instance.getSymName()).second;
   if (!leaf.consume_front(name))
     return false;

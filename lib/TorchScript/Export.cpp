@@ -31,6 +31,7 @@
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
+#include "fqat/Support/Threading.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
@@ -54,10 +55,6 @@ namespace jit = torch::jit;
 
 namespace fqat {
 namespace {
-
-/// What a method must be handed: instances and slots out of `self`'s reach, by
-/// symbol, in the order of their first need.
-using Needs = llvm::SmallSetVector<StringAttr, 4>;
 
 class Exporter {
 public:
@@ -94,8 +91,12 @@ private:
   FailureOr<c10::IValue> makePlaceholder(Attribute value, Operation *op);
 
   // Methods.
-  /// Computes what each method must be handed. Callees before callers.
-  LogicalResult findNeeds();
+  LogicalResult findNeeds() {
+    FailureOr<Threading> found = Threading::compute(model, symbols, aliases);
+    if (succeeded(found))
+      threading = std::move(*found);
+    return found;
+  }
   LogicalResult makeFunctions();
   LogicalResult makeFunction(FunctionOp function);
   LogicalResult makeMethods();
@@ -148,9 +149,7 @@ private:
   DenseMap<MethodOp, jit::Function *> methods;
   llvm::StringMap<jit::Function *> functions;
   llvm::StringSet<> openFunctions;
-  DenseMap<MethodOp, Needs> needs;
-  /// Methods in an order in which callees come first.
-  SmallVector<MethodOp> postOrder;
+  Threading threading;
   /// The sources that debug records name, shared as the records share them.
   DenseMap<Attribute, std::shared_ptr<jit::Source>> sources;
 
@@ -491,73 +490,6 @@ FailureOr<c10::IValue> Exporter::makeValue(Attribute value, Operation *op) {
 // Methods
 //===----------------------------------------------------------------------===//
 
-LogicalResult Exporter::findNeeds() {
-  // Depth first over the calls, with an explicit stack.
-  enum State { New, Open, Done };
-  DenseMap<MethodOp, State> states;
-  auto getCallees = [&](MethodOp method) {
-    SmallVector<MethodOp> callees;
-    method.getBody().walk([&](CallOp call) {
-      callees.push_back(symbols.lookup<MethodOp>(call.getCallee()));
-    });
-    return callees;
-  };
-  auto finish = [&](MethodOp method) {
-    Needs &own = needs[method];
-    auto need = [&](StringAttr symbol) {
-      if (!isAtOrBelow(aliases.findBelow(method.getInstance(), symbol),
-                       method.getInstance()))
-        own.insert(symbol);
-    };
-    method.getBody().walk([&](Operation *op) {
-      if (auto get = dyn_cast<GetOp>(op)) {
-        // An instance that is only read is not needed.
-        StringAttr symbol = get.getSlotAttr().getAttr();
-        if (!get.use_empty() || !fqat::lookupInstance(symbols, symbol))
-          need(symbol);
-      } else if (auto set = dyn_cast<SetOp>(op)) {
-        // What is written is the attribute of an instance.
-        need(StringAttr::get(op->getContext(), splitPath(set.getSlot()).first));
-      } else if (auto nop = dyn_cast<OutNopOp>(op)) {
-        need(nop.getInstanceAttr().getAttr());
-      } else if (auto call = dyn_cast<CallOp>(op)) {
-        auto callee = symbols.lookup<MethodOp>(call.getCallee());
-        need(callee.getInstanceAttr().getAttr());
-        for (StringAttr symbol : needs[callee])
-          need(symbol);
-      }
-    });
-  };
-  for (auto root : model.getOps<MethodOp>()) {
-    SmallVector<MethodOp> stack = {root};
-    while (!stack.empty()) {
-      MethodOp method = stack.back();
-      State &state = states[method];
-      if (state == New) {
-        state = Open;
-        SmallVector<MethodOp> callees = getCallees(method);
-        for (MethodOp callee : llvm::reverse(callees)) {
-          State calleeState = states.lookup(callee);
-          if (calleeState == Open)
-            return method.emitError()
-                   << "'" << method.getSymName() << "' calls itself through '"
-                   << callee.getSymName() << "'";
-          if (calleeState == New)
-            stack.push_back(callee);
-        }
-        continue;
-      }
-      stack.pop_back();
-      if (state == Done)
-        continue;
-      state = Done;
-      finish(method);
-      postOrder.push_back(method);
-    }
-  }
-  return success();
-}
-
 c10::TypePtr Exporter::getSymbolType(StringAttr symbol) {
   if (ModuleOp instance = lookupInstance(symbols, symbol)) {
     // The attribute may have an interface as its type.
@@ -611,7 +543,7 @@ LogicalResult Exporter::makeFunctions() {
 LogicalResult Exporter::makeMethods() {
   // The methods of a class appear in the order in which the model lists them,
   // but a callee must be declared before its callers.
-  for (MethodOp method : postOrder) {
+  for (MethodOp method : threading.getPostOrder()) {
     ModuleOp instance = lookupInstance(symbols, method.getInstance());
     if (!isModelOfClass(instance))
       continue;
@@ -719,7 +651,7 @@ LogicalResult BodyExporter::makeSignature() {
     };
     ModuleOp instance = lookupInstance(exporter.symbols, method.getInstance());
     add(method.getInstanceAttr().getAttr(), self, exporter.getClass(instance));
-    for (StringAttr symbol : exporter.needs[method])
+    for (StringAttr symbol : exporter.threading.getNeeds(method))
       add(symbol, makeArgumentName(unescapeName(splitPath(symbol).second)),
           exporter.getSymbolType(symbol));
   }
@@ -762,9 +694,9 @@ jit::Value *BodyExporter::reach(StringAttr symbol) {
 bool BodyExporter::isInReach(StringAttr symbol) {
   return isAtOrBelow(exporter.aliases.findBelow(method.getInstance(), symbol),
                      method.getInstance()) ||
-         llvm::any_of(exporter.needs[method], [&](StringAttr needed) {
-           return isAtOrBelow(symbol, needed);
-         });
+         llvm::any_of(
+             exporter.threading.getNeeds(method),
+             [&](StringAttr needed) { return isAtOrBelow(symbol, needed); });
 }
 
 void BodyExporter::reachAtTop() {
@@ -788,7 +720,7 @@ void BodyExporter::reachAtTop() {
     } else if (auto call = dyn_cast<CallOp>(op)) {
       auto callee = exporter.symbols.lookup<MethodOp>(call.getCallee());
       want(callee.getInstanceAttr());
-      for (StringAttr symbol : exporter.needs[callee])
+      for (StringAttr symbol : exporter.threading.getNeeds(callee))
         want(FlatSymbolRefAttr::get(symbol));
     }
   });
@@ -881,7 +813,7 @@ LogicalResult BodyExporter::setTypes(Operation *op,
 std::vector<jit::Value *> BodyExporter::reachCallee(MethodOp callee) {
   std::vector<jit::Value *> inputs = {
       reach(callee.getInstanceAttr().getAttr())};
-  for (StringAttr symbol : exporter.needs[callee])
+  for (StringAttr symbol : exporter.threading.getNeeds(callee))
     inputs.push_back(reach(symbol));
   return inputs;
 }
@@ -894,7 +826,7 @@ void BodyExporter::exportGet(GetOp get) {
     return;
   // An argument, `self` included, or what was read at the top.
   bool isKnown = symbol == method.getInstance() ||
-                 exporter.needs[method].contains(symbol) ||
+                 exporter.threading.getNeeds(method).contains(symbol) ||
                  readAtTop.contains(symbol);
   jit::Value *value = isKnown ? reach(symbol) : readAttribute(symbol);
   if (instance) {

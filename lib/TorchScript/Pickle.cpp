@@ -562,8 +562,10 @@ void PickleWriter::beginDict(bool isEmpty) {
 
 void PickleWriter::endDict(bool isEmpty) {
   if (!isEmpty)
-    byte(SetItems);
+    setItems();
 }
+
+void PickleWriter::setItems() { byte(SetItems); }
 
 void PickleWriter::newObject() {
   byte(EmptyTuple);

@@ -312,4 +312,19 @@ LogicalResult ValueWriter::writeInstance(ModuleOp instance,
   return success();
 }
 
+LogicalResult ValueWriter::writeOrderedDict(
+    ArrayRef<std::pair<std::string, Attribute>> items, Operation *op) {
+  pickle.global("collections.OrderedDict");
+  pickle.endTuple(0);
+  pickle.reduce();
+  pickle.mark();
+  for (auto &[name, value] : items) {
+    pickle.string(name);
+    if (failed(write(value, op)))
+      return failure();
+  }
+  pickle.setItems();
+  return success();
+}
+
 } // namespace fqat

@@ -33,6 +33,11 @@ public:
   llvm::LogicalResult writeInstance(ModuleOp instance,
                                     GetClassName getClassName);
 
+  /// Writes an ordered dict of values by their names.
+  llvm::LogicalResult writeOrderedDict(
+      llvm::ArrayRef<std::pair<std::string, mlir::Attribute>> items,
+      mlir::Operation *op);
+
   std::string finish() { return pickle.finish(); }
   /// The bytes of the storages, in the order of their numbers.
   llvm::ArrayRef<llvm::ArrayRef<char>> getStorages() const { return storages; }

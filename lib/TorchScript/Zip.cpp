@@ -342,6 +342,15 @@ void OutputFile::cutOff(uint64_t offset) {
     error_detected(std::error_code(errno, std::generic_category()));
 }
 
+std::error_code OutputFile::finish() {
+  flush();
+  if (!error() && ::fsync(get_fd()) != 0)
+    error_detected(std::error_code(errno, std::generic_category()));
+  std::error_code result = error();
+  clear_error();
+  return result;
+}
+
 std::optional<DeflatedText> deflateText(llvm::StringRef text) {
   DeflatedText result{"", text.size(), computeCrc(text)};
   z_stream stream = {};

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Driver.h"
+#include "PythonPackage.h"
 
 #include "fqat/IR/FQATOps.h"
 #include "fqat/IR/Paths.h"
@@ -15,6 +16,7 @@
 #include "fqat/Support/Model.h"
 #include "fqat/TorchScript/Export.h"
 #include "fqat/TorchScript/Import.h"
+#include "fqat/TorchScript/Schemas.h"
 #include "fqat/TorchScript/Verify.h"
 #include "fqat/TorchScript/Zip.h"
 
@@ -26,6 +28,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Support/FileUtilities.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Path.h"
@@ -76,8 +79,11 @@ std::string getOutputPath(const Options &options, StringRef input) {
                         : emit == Emit::Bytecode ? ".mlirbc"
                         : emit == Emit::Dot      ? ".dot"
                                                  : ".pt";
+  // A package is a folder itself.
   bool isFolder =
-      !options.output.empty() && llvm::sys::fs::is_directory(options.output);
+      !options.output.empty() &&
+      (emit == Emit::Python ? options.inputs.size() > 1
+                            : llvm::sys::fs::is_directory(options.output));
   if (!options.output.empty() && !isFolder)
     return options.output;
   if ((emit == Emit::MLIR || emit == Emit::Dot) && !isFolder &&
@@ -85,8 +91,17 @@ std::string getOutputPath(const Options &options, StringRef input) {
     return "-";
   SmallString<128> path(isFolder ? StringRef(options.output)
                                  : llvm::sys::path::parent_path(input));
-  llvm::sys::path::append(path,
-                          llvm::sys::path::stem(input) + ".fqat" + extension);
+  StringRef stem = llvm::sys::path::stem(input);
+  if (emit == Emit::Python) {
+    // Python imports it by this name.
+    std::string name = stem.str();
+    for (char &c : name)
+      if (!llvm::isAlnum(c))
+        c = '_';
+    llvm::sys::path::append(path, name + "_fqat");
+  } else {
+    llvm::sys::path::append(path, stem + ".fqat" + extension);
+  }
   return path.str().str();
 }
 
@@ -291,7 +306,32 @@ ExitCode Driver::openOutput(StringRef output) {
   return Done;
 }
 
+ExitCode Driver::writePython(mlir::ModuleOp model, StringRef output) {
+  if (output == "-")
+    return fail("-o -", "a Python package is a folder: name one");
+  FailureOr<AnchorSet> anchors = AnchorSet::create(
+      model, options.pipeline.anchors, options.pipeline.exclude);
+  if (failed(anchors))
+    return Unusable;
+  OperatorSchemas schemas;
+  FailureOr<PythonModel> python =
+      emitPython(model, *anchors, options.pipeline.nopName,
+                 llvm::sys::path::filename(input),
+                 [&](StringRef name, StringRef overload) {
+                   return schemas.lookup(name, overload);
+                 });
+  if (failed(python))
+    return NotMet;
+  if (llvm::Error error = writePythonPackage(*python, model, output)) {
+    std::string message = llvm::toString(std::move(error));
+    return message.empty() ? Unusable : fail(output, message);
+  }
+  return Done;
+}
+
 ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
+  if (options.getEmit() == Emit::Python)
+    return writePython(model, output);
   if (output == "-") {
     llvm::raw_fd_ostream stream(STDOUT_FILENO, /*shouldClose=*/false);
     ExitCode code = writeTo(model, stream, /*scratch=*/nullptr);

@@ -53,6 +53,7 @@ private:
   ExitCode verifyFile(const std::string &path);
   ExitCode openOutput(llvm::StringRef output);
   ExitCode write(mlir::ModuleOp model, llvm::StringRef output);
+  ExitCode writePython(mlir::ModuleOp model, llvm::StringRef output);
   /// `scratch` is the archive in the stream, if that is a file that nobody sees
   /// yet.
   ExitCode writeTo(mlir::ModuleOp model, llvm::raw_ostream &os,

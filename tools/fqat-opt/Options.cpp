@@ -123,14 +123,16 @@ void declareOptions(CLI::App &app, Options &options) {
       {"torchscript", Emit::TorchScript},
       {"mlir", Emit::MLIR},
       {"bytecode", Emit::Bytecode},
+      {"python", Emit::Python},
       {"dot", Emit::Dot},
       {"none", Emit::None}};
-  app.add_option("--emit", options.emit,
-                 "What to write; dot is for Graphviz; mlir and dot go to "
-                 "standard output without -o (default: by the extension of "
-                 "-o)")
+  app.add_option(
+         "--emit", options.emit,
+         "What to write; python is a package; dot is for Graphviz; mlir "
+         "and dot go to standard output without -o (default: by the "
+         "extension of -o)")
       ->transform(CLI::CheckedTransformer(emits).description(""))
-      ->type_name("torchscript|mlir|bytecode|dot|none")
+      ->type_name("torchscript|mlir|bytecode|python|dot|none")
       ->group(output);
   app.add_flag("--elide-weights", options.elideWeights,
                "Leave big weights and source lines out of .mlir, for reading")
@@ -140,6 +142,7 @@ void declareOptions(CLI::App &app, Options &options) {
                  "file; may be given several times")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
       ->type_name("FILE")
       ->group(output);
 
@@ -155,6 +158,7 @@ void declareOptions(CLI::App &app, Options &options) {
                  "Leave out the findings of a rule, or those in instances "
                  "that match: R1:model.22.*")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("RULE[:GLOB]")
       ->group(check);
   app.add_option("--baseline", options.baseline,
@@ -166,6 +170,7 @@ void declareOptions(CLI::App &app, Options &options) {
   app.add_option("--anchors", options.pipeline.anchors,
                  "Op families that are layers (default: both)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(isOneOf({"conv", "linear"}))
       ->type_name("conv,linear")
       ->group(model);
@@ -173,6 +178,7 @@ void declareOptions(CLI::App &app, Options &options) {
                  "Globs of instances, and what is below them, whose ops are "
                  "no layers; * crosses dots")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("GLOB")
       ->group(model);
   app.add_option("--nop-name", options.pipeline.nopName,
@@ -208,6 +214,7 @@ void declareOptions(CLI::App &app, Options &options) {
                  "several times")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
       ->type_name("LIB.so")
       ->group(model);
 

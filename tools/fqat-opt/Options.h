@@ -31,7 +31,7 @@ enum ExitCode : int {
   Internal = 70,
 };
 
-enum class Emit { TorchScript, MLIR, Bytecode, Dot, None };
+enum class Emit { TorchScript, MLIR, Bytecode, Python, Dot, None };
 
 struct Options {
   std::vector<std::string> inputs;

@@ -34,8 +34,16 @@ public:
   }
   bool isReturned(unsigned event) const { return returned[event]; }
   unsigned getNumAnchors() const { return numAnchors; }
+  /// The epilogue of an anchor: its batch norm and its activation, as far as it
+  /// has them, in this order.
+  llvm::ArrayRef<unsigned> getEpilogue(unsigned anchor) const {
+    auto it = epilogues.find(anchor);
+    return it == epilogues.end() ? llvm::ArrayRef<unsigned>()
+                                 : llvm::ArrayRef<unsigned>(it->second);
+  }
 
 private:
+  llvm::DenseMap<unsigned, llvm::SmallVector<unsigned, 2>> epilogues;
   std::vector<llvm::SmallVector<unsigned, 2>> users;
   std::vector<char> quantised, tail, upstream, downstream, returned;
   unsigned numAnchors = 0;

@@ -88,7 +88,7 @@ bool isViewBySizes(MethodOp method);
 bool returnsArgument(MethodOp method);
 
 /// Whether an instance is an out_nop by its name (`name`, with an optional
-/// underscore and number) or its class (`OutNop`).
+/// underscore and number) or its class (`OutNop`). torch's containers are none.
 bool isOutNop(ModuleOp instance, llvm::StringRef name);
 
 } // namespace fqat

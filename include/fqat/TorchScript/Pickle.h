@@ -118,6 +118,8 @@ public:
   void endList(bool isEmpty);
   void beginDict(bool isEmpty);
   void endDict(bool isEmpty);
+  /// Puts the keys and values above the last mark into the dict below it.
+  void setItems();
   /// Makes an object of the class on the stack.
   void newObject();
   /// Gives the object on the stack the state above it.

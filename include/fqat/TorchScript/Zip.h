@@ -112,6 +112,9 @@ public:
   void startSync();
   /// Forgets all that was written from `offset` on.
   void cutOff(uint64_t offset);
+  /// Writes what is left and brings it to the disk. Returns the first error
+  /// that the file had, and clears it.
+  std::error_code finish();
 };
 
 /// A text that was deflated to be written.

@@ -1,0 +1,1563 @@
+//===- Body.cpp - The code of a method in Python -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// One statement for each value that has a name or several readers; what has
+// neither stands in the expression of its one reader, where that does not
+// change the order in which things happen:
+//
+//   %0 = fqat.call @a.conv.forward(%x)
+//   %1 = fqat.call @a.act.forward(%0)         return self.act(self.conv(x))
+//   fqat.return %1
+//
+//===----------------------------------------------------------------------===//
+
+#include "Emitter.h"
+#include "fqat/IR/Paths.h"
+#include "fqat/Support/Locations.h"
+#include "fqat/Support/Operators.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace mlir;
+
+namespace fqat {
+
+bool isIdentifier(StringRef name) {
+  static const llvm::StringSet<> keywords = {
+      "False",  "None",   "True",    "and",      "as",       "assert", "async",
+      "await",  "break",  "class",   "continue", "def",      "del",    "elif",
+      "else",   "except", "finally", "for",      "from",     "global", "if",
+      "import", "in",     "is",      "lambda",   "nonlocal", "not",    "or",
+      "pass",   "raise",  "return",  "try",      "while",    "with",   "yield"};
+  return !name.empty() && (llvm::isAlpha(name[0]) || name[0] == '_') &&
+         llvm::all_of(name,
+                      [](char c) { return llvm::isAlnum(c) || c == '_'; }) &&
+         !keywords.contains(name);
+}
+
+namespace {
+
+class BodyWriter {
+public:
+  BodyWriter(Emitter &emitter, FunctionOpInterface function, unsigned indent)
+      : emitter(emitter), function(function),
+        method(dyn_cast<MethodOp>(function.getOperation())), indent(indent) {}
+
+  LogicalResult run(StringRef name);
+
+  std::string text, key;
+
+private:
+  LogicalResult writeSignature(StringRef name);
+  void forgetNames();
+  void findNumbers();
+  LogicalResult writeBlock(Block &block);
+  LogicalResult writeOp(Operation *op);
+  LogicalResult writeIf(IfOp op);
+  LogicalResult writeLoop(LoopOp op);
+  LogicalResult writeArm(Block &arm, ArrayRef<std::string> names);
+  LogicalResult writeReturn(ReturnOp op);
+  LogicalResult writeCall(Operation *op, MethodOp callee,
+                          OperandRange operands);
+  LogicalResult writeOperator(OperatorOp op);
+  LogicalResult writeConstant(ConstantOp op);
+
+  // Expressions.
+  FailureOr<Code> spellValue(Attribute value, Operation *op);
+  std::optional<Code> spellNumber(OperatorOp op);
+  std::optional<Code> spellSyntax(OperatorOp op);
+  std::optional<Code> spellFunctional(OperatorOp op);
+  std::optional<Code> spellIndexing(OperatorOp op);
+  Code spellCall(OperatorOp op);
+  std::vector<Code> spellArguments(OperatorOp op, unsigned first);
+  Code spellOperand(OperatorOp op, unsigned index,
+                    const ArgumentSchema *schema);
+  Code spellTraining(OperatorOp op, unsigned index);
+
+  // Values.
+  Code use(Value value);
+  /// The same for what stands before a dot or beside an operator: long
+  /// expressions there are hard to read, and get a line of their own.
+  std::string useObject(Value value);
+  void define(Operation *op, Code code, bool isLight);
+  void flush();
+  void assign(ValueRange results, const Code &code);
+  std::string makeName(StringRef wish);
+  std::string getWish(Value value);
+  std::string reach(StringAttr symbol);
+
+  // Lines.
+  void line(StringRef prefix, const Code &code, StringRef suffix = "");
+  void comment(Operation *op);
+
+  Emitter &emitter;
+  FunctionOpInterface function;
+  /// Null for a free function.
+  MethodOp method;
+  unsigned indent;
+  DenseMap<Value, Code> values;
+  llvm::StringSet<> names;
+  /// What is threaded: the arguments that hold it.
+  llvm::MapVector<StringAttr, std::string> threaded;
+  /// Tensors that are numbers made of sizes: Python's own numbers do.
+  DenseSet<Value> numbers;
+  /// The value that was computed last, if its only reader may take its
+  /// expression.
+  Value pending;
+  Code pendingCode;
+  /// Whether the op that is being written has taken it.
+  bool tookPending = false;
+  std::string lastComment;
+};
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Lines
+//===----------------------------------------------------------------------===//
+
+void BodyWriter::line(StringRef prefix, const Code &code, StringRef suffix) {
+  std::string printed;
+  llvm::raw_string_ostream os(printed);
+  printCode(os, indent, prefix, code, suffix);
+  text += printed;
+  key += printed;
+}
+
+/// The file as people know it: behind the folder that packages lie in.
+static StringRef shortenPath(StringRef file) {
+  for (StringRef folder : {"/site-packages/", "/dist-packages/"})
+    if (size_t at = file.rfind(folder); at != StringRef::npos)
+      return file.drop_front(at + folder.size());
+  return file;
+}
+
+void BodyWriter::comment(Operation *op) {
+  FileLineColLoc position = getPosition(op->getLoc());
+  if (!position || position.getLine() == 0)
+    return;
+  std::string place = (shortenPath(position.getFilename().getValue()) + ":" +
+                       Twine(position.getLine()))
+                          .str();
+  if (place == lastComment || place.find('\n') != std::string::npos)
+    return;
+  lastComment = place;
+  text += std::string(indent, ' ') + "# " + place + "\n";
+}
+
+//===----------------------------------------------------------------------===//
+// Values
+//===----------------------------------------------------------------------===//
+
+std::string BodyWriter::makeName(StringRef wish) {
+  static const llvm::StringSet<> reserved = {
+      "self",  "torch",      "nn",      "F",           "Tensor", "int",
+      "float", "bool",       "len",     "max",         "min",    "abs",
+      "range", "str",        "list",    "tuple",       "dict",   "print",
+      "slice", "isinstance", "getattr", "RuntimeError"};
+  std::string base = isIdentifier(wish) ? wish.str() : "value";
+  std::string name = base;
+  for (unsigned i = 1; reserved.contains(name) || emitter.isTaken(name) ||
+                       !names.insert(name).second;
+       ++i)
+    name = base + (llvm::isDigit(base.back()) ? "_" : "") + std::to_string(i);
+  return name;
+}
+
+std::string BodyWriter::getWish(Value value) {
+  auto result = dyn_cast<OpResult>(value);
+  Operation *op = value.getDefiningOp();
+  SmallVector<StringRef> given;
+  getNames(op->getLoc()).split(given, ',');
+  if (given.size() == op->getNumResults()) {
+    StringRef name = given[result.getResultNumber()];
+    if (isIdentifier(name))
+      return name.str();
+  }
+  if (auto call = dyn_cast<CallOp>(op)) {
+    StringRef path = splitPath(call.getCallee()).first;
+    StringRef last = splitPath(path).second;
+    return isIdentifier(last) ? last.str() : "x";
+  }
+  if (auto oper = dyn_cast<OperatorOp>(op)) {
+    StringRef name = oper.getShortName();
+    name = name.rtrim('_').ltrim('_');
+    return name.lower();
+  }
+  return "x";
+}
+
+/// Whether a value was given a name by the model's author.
+static bool isNamed(Value value) {
+  Operation *op = value.getDefiningOp();
+  return !getNames(op->getLoc()).empty();
+}
+
+Code BodyWriter::use(Value value) {
+  if (pending && value == pending) {
+    pending = nullptr;
+    tookPending = true;
+    return std::move(pendingCode);
+  }
+  return values.lookup(value);
+}
+
+std::string BodyWriter::useObject(Value value) {
+  constexpr size_t longest = 32;
+  if (pending && value == pending && pendingCode.flat().size() > longest)
+    flush();
+  return use(value).atom();
+}
+
+void BodyWriter::assign(ValueRange results, const Code &code) {
+  std::string prefix;
+  for (Value result : results) {
+    std::string name =
+        result.use_empty() ? std::string("_") : makeName(getWish(result));
+    values[result] = name;
+    prefix += (prefix.empty() ? "" : ", ") + name;
+  }
+  bool isUnused = llvm::all_of(results, [](Value v) { return v.use_empty(); });
+  if (results.empty() || isUnused)
+    return line("", code);
+  // Many names get a line each.
+  size_t needed = code.open ? code.head.size() + 1 : code.flat().size();
+  if (results.size() > 1 && indent + prefix.size() + 3 + needed > maxColumns) {
+    line("", "(");
+    for (Value result : results) {
+      text += std::string(indent + 4, ' ') + values[result].head + ",\n";
+      key += std::string(indent + 4, ' ') + values[result].head + ",\n";
+    }
+    return line(") = ", code);
+  }
+  line(prefix + " = ", code);
+}
+
+void BodyWriter::flush() {
+  if (!pending)
+    return;
+  Value value = pending;
+  pending = nullptr;
+  comment(value.getDefiningOp());
+  assign(value, pendingCode);
+}
+
+/// Takes the expression of an op. One that is `light` reads nothing that may
+/// change, so that it can be computed at any time.
+void BodyWriter::define(Operation *op, Code code, bool isLight) {
+  bool hasOneReader = op->getNumResults() == 1 &&
+                      op->getResult(0).hasOneUse() &&
+                      (*op->user_begin())->getBlock() == op->getBlock();
+  if (isLight && !tookPending && (hasOneReader || !code.open) &&
+      !code.isCompound) {
+    for (Value result : op->getResults())
+      values[result] = code;
+    return;
+  }
+  if (isLight && !tookPending && hasOneReader) {
+    values[op->getResult(0)] = std::move(code);
+    return;
+  }
+  tookPending = false;
+  flush();
+  bool isNeeded = hasOneReader && isNamed(op->getResult(0)) &&
+                  !isa<ReturnOp>(*op->user_begin());
+  if (hasOneReader && (isLight || !isNeeded)) {
+    pending = op->getResult(0);
+    pendingCode = std::move(code);
+    return;
+  }
+  comment(op);
+  assign(op->getResults(), code);
+}
+
+std::string BodyWriter::reach(StringAttr symbol) {
+  StringRef own = method.getInstance();
+  StringAttr below = emitter.findBelow(own, symbol);
+  if (isAtOrBelow(below.getValue(), own))
+    return emitter.reach("self", own, below);
+  for (auto &[needed, name] : threaded)
+    if (isAtOrBelow(symbol.getValue(), needed.getValue()))
+      return emitter.reach(name, needed.getValue(), symbol);
+  llvm_unreachable("what a method needs is threaded");
+}
+
+//===----------------------------------------------------------------------===//
+// Numbers made of sizes
+//
+// Tracing makes tensors of sizes, computes with them and makes numbers of them
+// again. Python's numbers do the same, can be read, and torch.fx can follow
+// them. The largest float32 up to which all integers are exact, 2^24, is beyond
+// any size that is divided.
+//===----------------------------------------------------------------------===//
+
+/// Whether an operand is a number that Python can take for a tensor.
+static std::optional<int64_t> getIntegerOperand(Emitter &emitter, Value value) {
+  Attribute constant = getConstant(value);
+  if (auto tensor = dyn_cast_or_null<TensorAttr>(constant))
+    return emitter.getInteger(tensor);
+  if (auto number = dyn_cast_or_null<IntegerAttr>(constant);
+      number && !isa<BoolAttr>(number))
+    return number.getInt();
+  return std::nullopt;
+}
+
+static bool isOne(Emitter &emitter, OperatorOp op, unsigned index) {
+  return op.getNumOperands() <= index ||
+         getIntegerOperand(emitter, op.getOperand(index)) == 1;
+}
+
+/// The operands of an operator that are numbers if its result is one; nothing
+/// if it is no arithmetic.
+static std::optional<unsigned> getNumNumbers(Emitter &emitter, OperatorOp op) {
+  StringRef name = op.getName();
+  if (op->getNumResults() != 1 || !name.consume_front("aten::") ||
+      op.hasWrites())
+    return std::nullopt;
+  if ((name == "add" || name == "sub") && isOne(emitter, op, 2))
+    return 2;
+  if ((name == "mul" || name == "floor_divide") && op.getNumOperands() == 2)
+    return 2;
+  // Its result is only looked at by what rounds it.
+  if (name == "div" && op.getNumOperands() == 2 &&
+      !op.getResult(0).use_empty() &&
+      llvm::all_of(op.getResult(0).getUsers(), [](Operation *user) {
+        auto rounding = dyn_cast<OperatorOp>(user);
+        return rounding && (rounding.getName() == "aten::ceil" ||
+                            rounding.getName() == "aten::floor");
+      }))
+    return 2;
+  if (name == "ceil" || name == "floor") {
+    auto division = op.getOperand(0).getDefiningOp<OperatorOp>();
+    if (division && division.getName() == "aten::div")
+      return 1;
+  }
+  if (name == "clamp" && op.getNumOperands() == 3 &&
+      isa_and_nonnull<UnitAttr>(getConstant(op.getOperand(2))) &&
+      getIntegerOperand(emitter, op.getOperand(1)))
+    return 1;
+  return std::nullopt;
+}
+
+static bool readsNumber(OperatorOp op) {
+  StringRef name = op.getName();
+  return (name == "aten::Int" || name == "aten::ScalarImplicit" ||
+          name == "aten::IntImplicit" || name == "aten::item") &&
+         op.getNumOperands() == 1;
+}
+
+void BodyWriter::findNumbers() {
+  SmallVector<OperatorOp> candidates;
+  function.getFunctionBody().walk([&](OperatorOp op) {
+    bool isNumber = op.getName() == "prim::NumToTensor" &&
+                    isa<IntType>(op.getOperand(0).getType());
+    if (isNumber || getNumNumbers(emitter, op)) {
+      candidates.push_back(op);
+      numbers.insert(op.getResult(0));
+    }
+  });
+  // Whoever is none takes those that it reads, and those that read it, along.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (OperatorOp op : candidates) {
+      Value value = op.getResult(0);
+      if (!numbers.contains(value))
+        continue;
+      bool isMade = true, hasNumber = op.getName() == "prim::NumToTensor";
+      if (!hasNumber)
+        for (unsigned i = 0; i != *getNumNumbers(emitter, op); ++i) {
+          bool isNumber = numbers.contains(op.getOperand(i));
+          hasNumber |= isNumber;
+          isMade &= isNumber || getIntegerOperand(emitter, op.getOperand(i));
+        }
+      bool isRead = llvm::all_of(value.getUsers(), [&](Operation *user) {
+        auto reader = dyn_cast<OperatorOp>(user);
+        return reader &&
+               (readsNumber(reader) || (reader->getNumResults() == 1 &&
+                                        numbers.contains(reader.getResult(0))));
+      });
+      if (isMade && hasNumber && isRead)
+        continue;
+      numbers.erase(value);
+      changed = true;
+    }
+  }
+}
+
+std::optional<Code> BodyWriter::spellNumber(OperatorOp op) {
+  if (readsNumber(op) && numbers.contains(op.getOperand(0)))
+    return use(op.getOperand(0));
+  if (op->getNumResults() != 1 || !numbers.contains(op.getResult(0)))
+    return std::nullopt;
+  auto spell = [&](unsigned index) {
+    Value value = op.getOperand(index);
+    if (numbers.contains(value))
+      return use(value).atom();
+    return std::to_string(*getIntegerOperand(emitter, value));
+  };
+  StringRef name = op.getName();
+  if (name == "prim::NumToTensor")
+    return use(op.getOperand(0));
+  if (name == "aten::clamp") {
+    emitter.use(Helper::AtLeast);
+    return Code("at_least", '(', {spell(0), spell(1)});
+  }
+  Code code;
+  code.isCompound = true;
+  if (name == "aten::ceil" || name == "aten::floor") {
+    auto division = op.getOperand(0).getDefiningOp<OperatorOp>();
+    auto part = [&](unsigned index) {
+      Value value = division.getOperand(index);
+      if (numbers.contains(value))
+        return use(value).atom();
+      return std::to_string(*getIntegerOperand(emitter, value));
+    };
+    std::string above = part(0), below = part(1);
+    code.head = name == "aten::ceil" ? "-(-" + above + " // " + below + ")"
+                                     : above + " // " + below;
+    return code;
+  }
+  if (name == "aten::div")
+    return Code("");
+  StringRef sign = llvm::StringSwitch<StringRef>(name)
+                       .Case("aten::add", " + ")
+                       .Case("aten::sub", " - ")
+                       .Case("aten::mul", " * ")
+                       .Default(" // ");
+  std::string left = spell(0);
+  code.head = left + sign.str() + spell(1);
+  return code;
+}
+
+//===----------------------------------------------------------------------===//
+// Operators
+//===----------------------------------------------------------------------===//
+
+static Code makeCompound(const Twine &text) {
+  Code code(text.str());
+  code.isCompound = true;
+  return code;
+}
+
+FailureOr<Code> BodyWriter::spellValue(Attribute value, Operation *op) {
+  if (isa<UnitAttr>(value))
+    return Code("None");
+  if (auto flag = dyn_cast<BoolAttr>(value))
+    return Code(flag.getValue() ? "True" : "False");
+  if (auto number = dyn_cast<IntegerAttr>(value))
+    return Code(std::to_string(number.getInt()));
+  if (auto number = dyn_cast<FloatAttr>(value))
+    return Code(spellFloat(number.getValueAsDouble()));
+  if (auto string = dyn_cast<StringAttr>(value))
+    return Code(quote(string.getValue()));
+  if (auto device = dyn_cast<DeviceAttr>(value))
+    return Code("torch.device", '(', {quote(device.getSpelling())});
+  if (auto number = dyn_cast<ComplexAttr>(value))
+    return Code(
+        "complex", '(',
+        {spellFloat(number.getRealValue()), spellFloat(number.getImagValue())});
+  if (auto tensor = dyn_cast<TensorAttr>(value)) {
+    if (std::optional<Code> code = emitter.spellTensor(tensor, 1);
+        code && tensor.getSizes().empty())
+      return *code;
+    if (method) {
+      ModuleOp instance = emitter.getInstance(method.getInstance());
+      return Code("self." + emitter.addConstant(instance, tensor));
+    }
+    if (std::optional<Code> code = emitter.spellTensor(tensor, 64))
+      return *code;
+  }
+  ArrayAttr elements = getListElements(value);
+  if (!elements)
+    elements = dyn_cast<ArrayAttr>(value);
+  if (elements) {
+    Code code("", isa<ArrayAttr>(value) ? '(' : '[', {});
+    for (Attribute element : elements) {
+      FailureOr<Code> made = spellValue(element, op);
+      if (failed(made))
+        return failure();
+      code.items.push_back(*made);
+    }
+    return code;
+  }
+  if (auto dict = dyn_cast<DictAttr>(value)) {
+    Code code("", '{', {});
+    ArrayRef<Attribute> items = dict.getItems().getValue();
+    for (size_t i = 0; i + 1 < items.size(); i += 2) {
+      FailureOr<Code> name = spellValue(items[i], op),
+                      item = spellValue(items[i + 1], op);
+      if (failed(name) || failed(item))
+        return failure();
+      item->head = name->flat() + ": " + item->head;
+      code.items.push_back(*item);
+    }
+    return code;
+  }
+  return op->emitError() << "the constant " << value
+                         << " cannot be written as Python; write the file as "
+                            "TorchScript";
+}
+
+static StringRef getDtypeSpelling(int64_t number) {
+  // As `torch.ScalarType` counts them.
+  static constexpr StringLiteral names[] = {
+      "uint8",   "int8",    "int16",     "int32",     "int64",      "float16",
+      "float32", "float64", "complex32", "complex64", "complex128", "bool",
+      "qint8",   "quint8",  "qint32",    "bfloat16"};
+  return number >= 0 && number < int64_t(std::size(names))
+             ? StringRef(names[number])
+             : StringRef();
+}
+
+Code BodyWriter::spellTraining(OperatorOp op, unsigned index) {
+  // What was traced in one mode follows the mode from now on.
+  auto flag = dyn_cast_or_null<BoolAttr>(getConstant(op.getOperand(index)));
+  if (method && flag) {
+    ModuleOp instance = emitter.getInstance(method.getInstance());
+    Operation *slot =
+        emitter.getSymbols().lookup(instance.getMemberSymbol("training"));
+    auto training =
+        slot ? dyn_cast_or_null<BoolAttr>(getSlotValue(slot)) : BoolAttr();
+    if (training == flag)
+      return "self.training";
+  }
+  return use(op.getOperand(index));
+}
+
+Code BodyWriter::spellOperand(OperatorOp op, unsigned index,
+                              const ArgumentSchema *schema) {
+  Value value = op.getOperand(index);
+  if (getTrainingOperand(op) == index)
+    return spellTraining(op, index);
+  auto number = dyn_cast_or_null<IntegerAttr>(getConstant(value));
+  if (schema && number && !isa<BoolAttr>(number)) {
+    if (schema->kind == ArgumentSchema::Dtype)
+      if (StringRef name = getDtypeSpelling(number.getInt()); !name.empty())
+        return ("torch." + name).str();
+    if (schema->kind == ArgumentSchema::Layout && number.getInt() == 0)
+      return "torch.strided";
+    if (schema->kind == ArgumentSchema::MemoryFormat) {
+      static constexpr StringLiteral formats[] = {
+          "contiguous_format", "preserve_format", "channels_last",
+          "channels_last_3d"};
+      if (number.getInt() >= 0 && number.getInt() < int64_t(std::size(formats)))
+        return ("torch." + formats[number.getInt()]).str();
+    }
+  }
+  return use(value);
+}
+
+/// The arguments from `first` on, without those at the end that are what they
+/// are anyway.
+std::vector<Code> BodyWriter::spellArguments(OperatorOp op, unsigned first) {
+  const std::vector<ArgumentSchema> *schema =
+      emitter.getSchemaLookup()(op.getName(), op.getOverload().value_or(""));
+  if (schema && schema->size() != op.getNumOperands())
+    schema = nullptr;
+  std::vector<Code> arguments;
+  std::vector<Code> named;
+  size_t numNeeded = 0;
+  for (unsigned i = first; i != op.getNumOperands(); ++i) {
+    const ArgumentSchema *argument = schema ? &(*schema)[i] : nullptr;
+    Code code = spellOperand(op, i, argument);
+    bool isDefault = argument && !argument->defaultValue.empty() &&
+                     code.flat() == argument->defaultValue;
+    if (argument && argument->isKeywordOnly) {
+      // Tracing says False where nobody asked for it.
+      if (!isDefault && argument->name != "pin_memory")
+        named.push_back(makeKeyword(argument->name, code));
+      continue;
+    }
+    arguments.push_back(code);
+    if (!isDefault)
+      numNeeded = arguments.size();
+  }
+  arguments.resize(numNeeded);
+  llvm::append_range(arguments, named);
+  return arguments;
+}
+
+/// What Python has signs and words for.
+std::optional<Code> BodyWriter::spellSyntax(OperatorOp op) {
+  StringRef name = op.getName();
+  unsigned count = op.getNumOperands();
+  if (handsOn(name) || name == "aten::lift_fresh" || name == "aten::lift" ||
+      name == "prim::data")
+    return use(op.getOperand(0));
+  if (!name.consume_front("aten::")) {
+    if (name == "prim::device" || name == "prim::dtype" ||
+        name == "prim::is_cuda" || name == "prim::requires_grad" ||
+        name == "prim::layout")
+      return Code(useObject(op.getOperand(0)) + "." + name.drop_front(6).str());
+    if (name == "prim::TupleIndex")
+      return Code(useObject(op.getOperand(0)), '[', {use(op.getOperand(1))});
+    if (name == "prim::min" || name == "prim::max") {
+      std::vector<Code> arguments;
+      for (Value operand : op.getOperands())
+        arguments.push_back(use(operand));
+      return Code(name.drop_front(6).str(), '(', std::move(arguments));
+    }
+    if (name == "prim::NumToTensor") {
+      emitter.use(Helper::ToTensor);
+      return Code("to_tensor", '(', {use(op.getOperand(0))});
+    }
+    return std::nullopt;
+  }
+  StringRef sign = llvm::StringSwitch<StringRef>(name)
+                       .Cases({"add", "concat"}, " + ")
+                       .Case("sub", " - ")
+                       .Case("mul", " * ")
+                       .Case("div", " / ")
+                       .Cases({"floordiv", "floor_divide"}, " // ")
+                       .Case("remainder", " % ")
+                       .Case("pow", " ** ")
+                       .Case("matmul", " @ ")
+                       .Cases({"eq"}, " == ")
+                       .Case("ne", " != ")
+                       .Case("lt", " < ")
+                       .Case("le", " <= ")
+                       .Case("gt", " > ")
+                       .Case("ge", " >= ")
+                       .Cases({"__and__", "bitwise_and"}, " & ")
+                       .Cases({"__or__", "bitwise_or"}, " | ")
+                       .Cases({"__xor__", "bitwise_xor"}, " ^ ")
+                       .Case("__is__", " is ")
+                       .Case("__isnot__", " is not ")
+                       .Default("");
+  bool isPlain =
+      count == 2 ||
+      (count == 3 && (name == "add" || name == "sub") && isOne(emitter, op, 2));
+  if (!sign.empty() && isPlain && !op.hasWrites()) {
+    // Of bools these are words.
+    if (isa<BoolType>(op.getOperand(0).getType())) {
+      if (name == "__and__")
+        sign = " and ";
+      else if (name == "__or__")
+        sign = " or ";
+    }
+    std::string first = useObject(op.getOperand(0));
+    // The sign of a number binds less tightly than a power.
+    if (name == "pow" && StringRef(first).starts_with("-"))
+      first = "(" + first + ")";
+    return makeCompound(first + sign + useObject(op.getOperand(1)));
+  }
+  if (name == "rsub" && count == 3 && isOne(emitter, op, 2)) {
+    std::string second = useObject(op.getOperand(1));
+    return makeCompound(second + " - " + useObject(op.getOperand(0)));
+  }
+  if (name == "neg" && count == 1)
+    return makeCompound("-" + useObject(op.getOperand(0)));
+  if (name == "bitwise_not" && count == 1)
+    return makeCompound("~" + useObject(op.getOperand(0)));
+  if (name == "__not__")
+    return makeCompound("not " + useObject(op.getOperand(0)));
+  if (name == "__contains__") {
+    std::string container = useObject(op.getOperand(0));
+    return makeCompound(useObject(op.getOperand(1)) + " in " + container);
+  }
+  if (name == "__getitem__" && count == 2) {
+    std::string object = useObject(op.getOperand(0));
+    return Code(object, '[', {use(op.getOperand(1))});
+  }
+  if (name == "len" || name == "ord" || name == "chr" || name == "str")
+    return Code(name.str(), '(', {use(op.getOperand(0))});
+  bool isTensor = count > 0 && isa<TensorType>(op.getOperand(0).getType());
+  if (count == 1 &&
+      (name == "Int" || name == "IntImplicit" || name == "Float" ||
+       name == "FloatImplicit" || name == "Bool")) {
+    StringRef type = name.starts_with("Int") ? "int"
+                     : name == "Bool"        ? "bool"
+                                             : "float";
+    if (!isTensor || type == "bool")
+      return Code(type.str(), '(', {use(op.getOperand(0))});
+    emitter.use(type == "int" ? Helper::ToInt : Helper::ToFloat);
+    return Code("to_" + type.str(), '(', {use(op.getOperand(0))});
+  }
+  if (name == "ScalarImplicit")
+    return Code(useObject(op.getOperand(0)) + ".item", '(', {});
+  if (name == "format") {
+    std::vector<Code> arguments;
+    for (Value operand : op.getOperands().drop_front())
+      arguments.push_back(use(operand));
+    return Code(useObject(op.getOperand(0)) + ".format", '(',
+                std::move(arguments));
+  }
+  return std::nullopt;
+}
+
+/// `x[:, 1:3]`
+std::optional<Code> BodyWriter::spellIndexing(OperatorOp op) {
+  StringRef name = op.getName();
+  auto dim = op.getNumOperands() > 1
+                 ? dyn_cast_or_null<IntegerAttr>(getConstant(op.getOperand(1)))
+                 : IntegerAttr();
+  bool isSlice = name == "aten::slice" && op.getNumOperands() == 5;
+  bool isSelect = name == "aten::select" && op.getNumOperands() == 3;
+  if (name == "aten::index" && op.getNumOperands() == 2) {
+    // Masks and lists of places, with None for all.
+    auto list = op.getOperand(1).getDefiningOp<ListOp>();
+    if (!list)
+      return std::nullopt;
+    std::string object = useObject(op.getOperand(0));
+    std::vector<Code> items;
+    for (Value element : list.getElements()) {
+      Attribute constant = getConstant(element);
+      items.push_back(isa_and_nonnull<UnitAttr>(constant) ? Code(":")
+                                                          : use(element));
+    }
+    return Code(object, '[', std::move(items));
+  }
+  constexpr int64_t mostColons = 4;
+  if ((!isSlice && !isSelect) || !dim ||
+      !isa<TensorType>(op.getOperand(0).getType()) ||
+      std::abs(dim.getInt()) > mostColons)
+    return std::nullopt;
+  std::string object = useObject(op.getOperand(0));
+  std::string place;
+  if (isSelect) {
+    place = use(op.getOperand(2)).flat();
+  } else {
+    auto bound = [&](unsigned index, int64_t usual) {
+      Attribute constant = getConstant(op.getOperand(index));
+      auto number = dyn_cast_or_null<IntegerAttr>(constant);
+      if (isa_and_nonnull<UnitAttr>(constant) ||
+          (number && number.getInt() == usual))
+        return std::string();
+      return use(op.getOperand(index)).flat();
+    };
+    std::string begin = bound(2, 0);
+    std::string end = bound(3, INT64_MAX), step = bound(4, 1);
+    bool isSimple = llvm::all_of(begin + end, llvm::isAlnum);
+    // Spaces around the colon where the bounds are expressions.
+    StringRef colon = isSimple ? ":" : " : ";
+    place = begin + (begin.empty() ? colon.ltrim() : colon).str() + end;
+    if (end.empty())
+      place = StringRef(place).rtrim().str();
+    if (!step.empty())
+      place += (isSimple ? ":" : " : ") + step;
+  }
+  std::vector<Code> items;
+  if (dim.getInt() >= 0) {
+    items.assign(dim.getInt(), ":");
+    items.push_back(place);
+  } else {
+    items = {"...", place};
+    items.insert(items.end(), -dim.getInt() - 1, ":");
+  }
+  return Code(object, '[', std::move(items));
+}
+
+/// What torch.nn.functional has, with arguments of its own order.
+std::optional<Code> BodyWriter::spellFunctional(OperatorOp op) {
+  StringRef name = op.getName();
+  if (!name.consume_front("aten::"))
+    return std::nullopt;
+  unsigned count = op.getNumOperands();
+  auto get = [&](unsigned index) { return getConstant(op.getOperand(index)); };
+  auto isNone = [&](unsigned index) {
+    return isa_and_nonnull<UnitAttr>(get(index));
+  };
+  // In the order of the operator; `names` are those that Python names.
+  auto call = [&](StringRef function, ArrayRef<unsigned> order,
+                  ArrayRef<StringRef> keywords = {}) {
+    std::vector<Code> arguments;
+    size_t numPlain = order.size() - keywords.size();
+    for (auto [i, index] : llvm::enumerate(order)) {
+      Code code = spellOperand(op, index, nullptr);
+      arguments.push_back(
+          i < numPlain ? code : makeKeyword(keywords[i - numPlain], code));
+    }
+    emitter.use(Helper::Functional);
+    return Code(("F." + function).str(), '(', std::move(arguments));
+  };
+  bool isInPlace = op.hasWrites() && name.ends_with("_");
+  StringRef base = isInPlace ? name.drop_back() : name;
+  static const llvm::StringSet<> activations = {"silu", "hardswish",
+                                                "hardsigmoid", "mish", "relu6"};
+  auto withInPlace = [&](Code code) {
+    if (isInPlace)
+      code.items.push_back(makeKeyword("inplace", "True"));
+    return code;
+  };
+  if (activations.contains(base) && count == 1)
+    return withInPlace(call(base, {0}));
+  if (base == "leaky_relu" && count == 2)
+    return withInPlace(call("leaky_relu", {0, 1}));
+  if (base == "hardtanh" && count == 3)
+    return withInPlace(call("hardtanh", {0, 1, 2}));
+  if (base == "elu" && count == 4 && isOne(emitter, op, 2) &&
+      isOne(emitter, op, 3))
+    return withInPlace(call("elu", {0, 1}));
+  if (base == "dropout" && count == 3)
+    return withInPlace(call("dropout", {0, 1, 2}));
+  if (isInPlace)
+    return std::nullopt;
+  if (name == "gelu") {
+    auto approximate =
+        count > 1 ? dyn_cast_or_null<StringAttr>(get(1)) : StringAttr();
+    if (count == 1 || (approximate && approximate.getValue() == "none"))
+      return call("gelu", {0});
+    return call("gelu", {0, 1}, {"approximate"});
+  }
+  if (name == "softplus" && count == 3)
+    return call("softplus", {0, 1, 2});
+  if (name == "glu" && count == 2)
+    return call("glu", {0, 1});
+  if (name == "linear" && count == 3)
+    return isNone(2) ? call("linear", {0, 1}) : call("linear", {0, 1, 2});
+  if (name == "batch_norm" && count == 9)
+    return call("batch_norm", {0, 3, 4, 1, 2, 5, 6, 7});
+  if (name == "instance_norm" && count == 9)
+    return call("instance_norm", {0, 3, 4, 1, 2, 5, 6, 7});
+  if (name == "layer_norm" && count == 6)
+    return call("layer_norm", {0, 1, 2, 3, 4});
+  if (name == "group_norm" && count == 6)
+    return call("group_norm", {0, 1, 2, 3, 4});
+  if (name == "pad" && count == 4) {
+    if (isNone(3))
+      return call("pad", {0, 1, 2});
+    return call("pad", {0, 1, 2, 3});
+  }
+  if (name == "avg_pool2d" && count == 7)
+    return call("avg_pool2d", {0, 1, 2, 3, 4, 5, 6});
+  if (name == "adaptive_avg_pool2d" && count == 2)
+    return call("adaptive_avg_pool2d", {0, 1});
+  if (name == "max_pool2d" && count == 6)
+    return call("max_pool2d", {0, 1, 2, 3, 4, 5});
+  if (name == "one_hot" && count == 2)
+    return call("one_hot", {0, 1});
+  if (name == "scaled_dot_product_attention" && count >= 6) {
+    emitter.use(Helper::Functional);
+    return Code("F.scaled_dot_product_attention", '(', spellArguments(op, 0));
+  }
+  if (name == "upsample_nearest2d" && op.getOverload() == "vec") {
+    if (isNone(1))
+      return call("interpolate", {0, 2}, {"scale_factor"});
+    if (isNone(2))
+      return call("interpolate", {0, 1}, {"size"});
+    return std::nullopt;
+  }
+  if (name == "upsample_nearest2d" && count == 4 && isNone(2) && isNone(3))
+    return call("interpolate", {0, 1}, {"size"});
+  if (name == "upsample_bilinear2d" && op.getOverload() == "vec" &&
+      count == 4 && isNone(1) != isNone(3)) {
+    Code code = isNone(1) ? call("interpolate", {0, 3}, {"scale_factor"})
+                          : call("interpolate", {0, 1}, {"size"});
+    code.items.push_back(makeKeyword("mode", quote("bilinear")));
+    code.items.push_back(makeKeyword("align_corners", use(op.getOperand(2))));
+    return code;
+  }
+  if (name == "upsample_bilinear2d" && count == 5 && isNone(3) && isNone(4)) {
+    Code code = call("interpolate", {0, 1}, {"size"});
+    code.items.push_back(makeKeyword("mode", quote("bilinear")));
+    code.items.push_back(makeKeyword("align_corners", use(op.getOperand(2))));
+    return code;
+  }
+  // Convolutions; the sizes of a window say how many dimensions there are.
+  auto getRank = [&](unsigned index) {
+    auto window = dyn_cast_or_null<ArrayAttr>(get(index));
+    return window ? window.size() : 0;
+  };
+  auto convolve = [&](StringRef function, size_t rank,
+                      ArrayRef<unsigned> order) -> std::optional<Code> {
+    if (rank < 1 || rank > 3)
+      return std::nullopt;
+    return call((function + Twine(rank) + "d").str(), order);
+  };
+  if ((name == "_convolution" && count == 13) ||
+      (name == "convolution" && count == 9)) {
+    auto transposed = dyn_cast_or_null<BoolAttr>(get(6));
+    if (!transposed)
+      return std::nullopt;
+    if (transposed.getValue())
+      return convolve("conv_transpose", getRank(3), {0, 1, 2, 3, 4, 7, 8, 5});
+    return convolve("conv", getRank(3), {0, 1, 2, 3, 4, 5, 8});
+  }
+  if (name == "_convolution_mode" && count == 7)
+    return convolve("conv", getRank(3), {0, 1, 2, 3, 4, 5, 6});
+  return std::nullopt;
+}
+
+/// A call of a method, of a function of torch, or of the operator itself.
+Code BodyWriter::spellCall(OperatorOp op) {
+  static const llvm::StringSet<> methods = {"view",          "reshape",
+                                            "permute",       "transpose",
+                                            "contiguous",    "expand",
+                                            "expand_as",     "repeat",
+                                            "chunk",         "split",
+                                            "size",          "dim",
+                                            "numel",         "unsqueeze",
+                                            "squeeze",       "clone",
+                                            "detach",        "type_as",
+                                            "view_as",       "t",
+                                            "unbind",        "split_with_sizes",
+                                            "unfold",        "new_zeros",
+                                            "new_ones",      "new_full",
+                                            "new_empty",     "masked_fill",
+                                            "item",          "narrow",
+                                            "index_select",  "reshape_as",
+                                            "is_contiguous", "stride",
+                                            "append",        "extend",
+                                            "insert",        "pop",
+                                            "clear",         "reverse",
+                                            "keys",          "values",
+                                            "items",         "update",
+                                            "startswith",    "endswith",
+                                            "upper",         "lower",
+                                            "strip",         "join",
+                                            "replace"};
+  // What has the operator's own signature in `torch`.
+  static const llvm::StringSet<> functions = {"abs",
+                                              "acos",
+                                              "adaptive_avg_pool1d",
+                                              "add",
+                                              "addcdiv",
+                                              "addcmul",
+                                              "addmm",
+                                              "all",
+                                              "amax",
+                                              "amin",
+                                              "any",
+                                              "arange",
+                                              "argmax",
+                                              "argmin",
+                                              "argsort",
+                                              "asin",
+                                              "atan",
+                                              "atan2",
+                                              "avg_pool1d",
+                                              "baddbmm",
+                                              "bernoulli",
+                                              "bmm",
+                                              "bucketize",
+                                              "cat",
+                                              "ceil",
+                                              "celu",
+                                              "clamp",
+                                              "clamp_max",
+                                              "clamp_min",
+                                              "constant_pad_nd",
+                                              "conv1d",
+                                              "conv2d",
+                                              "conv3d",
+                                              "conv_transpose1d",
+                                              "conv_transpose2d",
+                                              "conv_transpose3d",
+                                              "cos",
+                                              "cosh",
+                                              "cross",
+                                              "cumprod",
+                                              "cumsum",
+                                              "diag",
+                                              "diagonal",
+                                              "div",
+                                              "dot",
+                                              "dropout",
+                                              "einsum",
+                                              "embedding",
+                                              "empty",
+                                              "empty_like",
+                                              "eq",
+                                              "erf",
+                                              "erfc",
+                                              "exp",
+                                              "expm1",
+                                              "eye",
+                                              "feature_dropout",
+                                              "flatten",
+                                              "flip",
+                                              "floor",
+                                              "floor_divide",
+                                              "fmod",
+                                              "frac",
+                                              "full",
+                                              "full_like",
+                                              "gather",
+                                              "ge",
+                                              "grid_sampler",
+                                              "gt",
+                                              "index_add",
+                                              "index_copy",
+                                              "index_fill",
+                                              "isfinite",
+                                              "isinf",
+                                              "isnan",
+                                              "le",
+                                              "lerp",
+                                              "lgamma",
+                                              "linspace",
+                                              "log",
+                                              "log10",
+                                              "log1p",
+                                              "log2",
+                                              "log_softmax",
+                                              "logical_and",
+                                              "logical_not",
+                                              "logical_or",
+                                              "logical_xor",
+                                              "logsumexp",
+                                              "lt",
+                                              "masked_scatter",
+                                              "masked_select",
+                                              "matmul",
+                                              "max",
+                                              "max_pool1d",
+                                              "max_pool3d",
+                                              "maximum",
+                                              "mean",
+                                              "median",
+                                              "meshgrid",
+                                              "min",
+                                              "minimum",
+                                              "mm",
+                                              "mode",
+                                              "mul",
+                                              "multinomial",
+                                              "mv",
+                                              "nan_to_num",
+                                              "ne",
+                                              "neg",
+                                              "nonzero",
+                                              "norm",
+                                              "normal",
+                                              "ones",
+                                              "ones_like",
+                                              "outer",
+                                              "pixel_shuffle",
+                                              "pixel_unshuffle",
+                                              "pow",
+                                              "prelu",
+                                              "prod",
+                                              "rand",
+                                              "rand_like",
+                                              "randint",
+                                              "randn",
+                                              "randn_like",
+                                              "randperm",
+                                              "reciprocal",
+                                              "relu",
+                                              "remainder",
+                                              "repeat_interleave",
+                                              "roll",
+                                              "round",
+                                              "rsqrt",
+                                              "rsub",
+                                              "scatter",
+                                              "scatter_add",
+                                              "searchsorted",
+                                              "selu",
+                                              "sigmoid",
+                                              "sign",
+                                              "sin",
+                                              "sinh",
+                                              "softmax",
+                                              "sort",
+                                              "sqrt",
+                                              "square",
+                                              "stack",
+                                              "std",
+                                              "sub",
+                                              "sum",
+                                              "tan",
+                                              "tanh",
+                                              "threshold",
+                                              "tile",
+                                              "topk",
+                                              "tril",
+                                              "triu",
+                                              "trunc",
+                                              "unsafe_chunk",
+                                              "var",
+                                              "vdot",
+                                              "where",
+                                              "zeros",
+                                              "zeros_like",
+                                              "_weight_norm",
+                                              "dequantize",
+                                              "quantize_per_tensor"};
+  StringRef name = op.getName();
+  bool isTorch = name.consume_front("aten::");
+  if (isTorch && name == "to") {
+    // Python has other arguments than the schemas.
+    StringRef overload = op.getOverload().value_or("");
+    std::string object = useObject(op.getOperand(0));
+    const std::vector<ArgumentSchema> *schema =
+        emitter.getSchemaLookup()(op.getName(), overload);
+    std::vector<Code> arguments;
+    if (schema && schema->size() == op.getNumOperands())
+      for (unsigned i = 1; i != op.getNumOperands(); ++i) {
+        const ArgumentSchema &argument = (*schema)[i];
+        Code code = spellOperand(op, i, &argument);
+        std::string flat = code.flat();
+        bool isUsual = flat == argument.defaultValue || flat == "None" ||
+                       argument.name == "pin_memory" ||
+                       argument.name == "layout";
+        if (isUsual)
+          continue;
+        bool isFirst =
+            arguments.empty() && i == 1 && overload != "dtype_layout";
+        arguments.push_back(isFirst ? code : makeKeyword(argument.name, code));
+      }
+    return Code(object + ".to", '(', std::move(arguments));
+  }
+  bool isMethod = isTorch && (methods.contains(name) ||
+                              (op.hasWrites() && name.ends_with("_") &&
+                               isa<TensorType>(op.getOperand(0).getType()) &&
+                               op.isWritten(0)));
+  if (isMethod) {
+    std::string object = useObject(op.getOperand(0));
+    return Code(object + "." + name.str(), '(', spellArguments(op, 1));
+  }
+  if (isTorch && functions.contains(name))
+    return Code("torch." + name.str(), '(', spellArguments(op, 0));
+  auto [space, plain] = op.getName().split("::");
+  return Code(("torch.ops." + space + "." + plain).str(), '(',
+              spellArguments(op, 0));
+}
+
+/// Whether an op reads nothing that may change before its result is read.
+static bool isLight(OperatorOp op) {
+  if (op.hasWrites() || op.getEffects() || op.getRandom() ||
+      op->getNumResults() != 1 || isa<TensorType>(op.getResult(0).getType()))
+    return false;
+  if (readsMetadataOnly(op.getName()))
+    return true;
+  return llvm::all_of(op.getOperandTypes(), [](Type type) {
+    return isa<IntType, FloatType, BoolType, StrType, NoneType, NumberType,
+               DeviceType>(type);
+  });
+}
+
+LogicalResult BodyWriter::writeOperator(OperatorOp op) {
+  StringRef name = op.getName();
+  if (name == "prim::RaiseException") {
+    Code message = use(op.getOperand(0));
+    tookPending = false;
+    flush();
+    comment(op);
+    line("raise ", Code("RuntimeError", '(', {message}));
+    return success();
+  }
+  if (name == "prim::Print") {
+    std::vector<Code> arguments;
+    for (Value operand : op.getOperands())
+      arguments.push_back(use(operand));
+    tookPending = false;
+    flush();
+    comment(op);
+    line("", Code("print", '(', std::move(arguments)));
+    return success();
+  }
+  if (name == "aten::_set_item" || name == "aten::Delete") {
+    std::string object = useObject(op.getOperand(0));
+    std::string place = use(op.getOperand(1)).flat();
+    bool isDelete = name == "aten::Delete";
+    Code value = isDelete ? Code() : use(op.getOperand(2));
+    tookPending = false;
+    flush();
+    comment(op);
+    if (isDelete)
+      line("del ", Code(object + "[" + place + "]"));
+    else
+      line(object + "[" + place + "] = ", value);
+    return success();
+  }
+  bool isUnknown =
+      !StringRef(name).starts_with("aten::") && name != "prim::TupleIndex" &&
+      !name.starts_with("quantized::") && !name.starts_with("torchvision::") &&
+      name != "prim::device" && name != "prim::dtype" &&
+      name != "prim::layout" && name != "prim::is_cuda" &&
+      name != "prim::requires_grad" && name != "prim::NumToTensor" &&
+      name != "prim::min" && name != "prim::max" && name != "prim::data" &&
+      !handsOn(name);
+  if (op.getExtra() || (isUnknown && StringRef(name).starts_with("prim::")))
+    return op.emitError() << "'" << name
+                          << "' cannot be written as Python; write the file "
+                             "as TorchScript";
+  bool isNumber = op->getNumResults() == 1 && numbers.contains(op.getResult(0));
+  std::optional<Code> code = spellNumber(op);
+  if (code)
+    isNumber = true;
+  if (!code)
+    code = spellSyntax(op);
+  if (!code)
+    code = spellIndexing(op);
+  if (!code)
+    code = spellFunctional(op);
+  if (!code)
+    code = spellCall(op);
+  define(op, std::move(*code), isNumber || isLight(op));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Calls
+//===----------------------------------------------------------------------===//
+
+LogicalResult BodyWriter::writeCall(Operation *op, MethodOp callee,
+                                    OperandRange operands) {
+  ModuleOp instance = emitter.getInstance(callee.getInstance());
+  StringAttr symbol = callee.getInstanceAttr().getAttr();
+  std::string object = symbol.getValue() == method.getInstance()
+                           ? std::string("self")
+                           : reach(symbol);
+  bool isOwn = emitter.getForm(instance).kind == InstanceForm::Own;
+  StringRef name = callee.getMethodName();
+  if (isOwn && (name != "forward" || object == "self"))
+    object += "." + unescapeName(name);
+  std::vector<Code> arguments;
+  if (isOwn)
+    for (StringAttr needed : emitter.getNeeds(callee))
+      arguments.push_back(reach(needed));
+  for (Value operand : operands)
+    arguments.push_back(use(operand));
+  define(op, Code(object, '(', std::move(arguments)), /*isLight=*/false);
+  return success();
+}
+
+LogicalResult BodyWriter::writeConstant(ConstantOp op) {
+  FailureOr<Code> code = spellValue(op.getValue(), op);
+  if (failed(code))
+    return failure();
+  values[op.getResult()] = std::move(*code);
+  return success();
+}
+
+LogicalResult BodyWriter::writeReturn(ReturnOp op) {
+  if (op.getNumOperands() == 0) {
+    flush();
+    return success();
+  }
+  Code code;
+  if (op.getNumOperands() == 1) {
+    code = use(op.getOperand(0));
+  } else {
+    code.open = '(';
+    code.isBareTuple = true;
+    for (Value operand : op.getOperands())
+      code.items.push_back(use(operand));
+  }
+  flush();
+  comment(op);
+  line("return ", code);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Control flow
+//===----------------------------------------------------------------------===//
+
+/// Writes an arm that leaves what it yields in `names`.
+LogicalResult BodyWriter::writeArm(Block &arm, ArrayRef<std::string> results) {
+  indent += 4;
+  size_t before = key.size();
+  if (failed(writeBlock(arm)))
+    return failure();
+  auto yield = cast<YieldOp>(arm.getTerminator());
+  SmallVector<Code> yielded;
+  for (Value operand : yield.getOperands())
+    yielded.push_back(use(operand));
+  tookPending = false;
+  flush();
+  // All at once: one may be what another was.
+  std::string prefix;
+  Code code("", '(', {});
+  code.isBareTuple = true;
+  if (!raises(arm))
+    for (auto [name, value] : llvm::zip(results, yielded)) {
+      if (name == "_" || value.flat() == name)
+        continue;
+      prefix += (prefix.empty() ? "" : ", ") + name;
+      code.items.push_back(value);
+    }
+  if (code.items.size() == 1)
+    code = Code(code.items.front());
+  if (!prefix.empty())
+    line(prefix + " = ", code);
+  if (key.size() == before)
+    line("", "pass");
+  indent -= 4;
+  return success();
+}
+
+LogicalResult BodyWriter::writeIf(IfOp op) {
+  Code condition = use(op.getCondition());
+  tookPending = false;
+  flush();
+  comment(op);
+  SmallVector<std::string> results;
+  for (Value result : op.getResults()) {
+    results.push_back(result.use_empty() ? "_" : makeName(getWish(result)));
+    values[result] = results.back();
+  }
+  line("if ", condition, ":");
+  if (failed(writeArm(op.getThenRegion().front(), results)))
+    return failure();
+  Block &otherwise = op.getElseRegion().front();
+  bool isEmpty =
+      otherwise.getOperations().size() == 1 &&
+      llvm::all_of(results, [](StringRef name) { return name == "_"; });
+  if (isEmpty)
+    return success();
+  line("", "else", ":");
+  return writeArm(otherwise, results);
+}
+
+LogicalResult BodyWriter::writeLoop(LoopOp op) {
+  Block &body = op.getBody().front();
+  Code count = use(op.getMaxTripCount());
+  Code condition = use(op.getCondition());
+  SmallVector<Code> inits;
+  for (Value init : op.getInits())
+    inits.push_back(use(init));
+  tookPending = false;
+  flush();
+  comment(op);
+  // What is carried has one name, which is the result's in the end.
+  SmallVector<std::string> carried;
+  for (auto [result, init] : llvm::zip(op.getResults(), inits)) {
+    std::string name =
+        makeName(result.use_empty() ? "carried" : getWish(result));
+    carried.push_back(name);
+    values[result] = name;
+    line(name + " = ", init);
+  }
+  auto yield = cast<YieldOp>(body.getTerminator());
+  auto isTrue = [](Value value) {
+    auto flag = dyn_cast_or_null<BoolAttr>(getConstant(value));
+    return flag && flag.getValue();
+  };
+  std::string index = makeName("i");
+  values[body.getArgument(0)] = index;
+  for (auto [argument, name] :
+       llvm::zip(body.getArguments().drop_front(), carried))
+    values[argument] = name;
+  bool isCounted = isTrue(op.getCondition()) && isTrue(yield.getOperand(0));
+  SmallVector<std::string> results(carried);
+  if (isCounted) {
+    line("for " + index + " in ", Code("range", '(', {count}), ":");
+    results.insert(results.begin(), "_");
+    return writeArm(body, results);
+  }
+  std::string goesOn = makeName("goes_on");
+  line(index + " = ", "0");
+  line(goesOn + " = ", condition);
+  line("while ", makeCompound(goesOn + " and " + index + " < " + count.atom()),
+       ":");
+  results.insert(results.begin(), goesOn);
+  if (failed(writeArm(body, results)))
+    return failure();
+  indent += 4;
+  line(index + " += ", "1");
+  indent -= 4;
+  return success();
+}
+
+LogicalResult BodyWriter::writeOp(Operation *op) {
+  if (auto constant = dyn_cast<ConstantOp>(op))
+    return writeConstant(constant);
+  if (auto get = dyn_cast<GetOp>(op)) {
+    StringAttr symbol = get.getSlotAttr().getAttr();
+    if (emitter.getInstance(symbol.getValue())) {
+      if (!get.use_empty())
+        return op->emitError() << "a module that is a value cannot be written "
+                                  "as Python; write the file as TorchScript";
+      return success();
+    }
+    bool isWritten = isa<AttributeOp>(emitter.getSymbols().lookup(symbol));
+    Code code = reach(symbol);
+    if (!isWritten)
+      values[get.getResult()] = code;
+    else
+      define(op, code, /*isLight=*/false);
+    return success();
+  }
+  if (auto set = dyn_cast<SetOp>(op)) {
+    Code value = use(set.getValue());
+    tookPending = false;
+    flush();
+    comment(op);
+    line(reach(set.getSlotAttr().getAttr()) + " = ", value);
+    return success();
+  }
+  if (auto call = dyn_cast<CallOp>(op))
+    return writeCall(op,
+                     emitter.getSymbols().lookup<MethodOp>(call.getCallee()),
+                     call.getArguments());
+  if (auto nop = dyn_cast<OutNopOp>(op)) {
+    Code argument = use(nop.getInput());
+    define(op, Code(reach(nop.getInstanceAttr().getAttr()), '(', {argument}),
+           /*isLight=*/false);
+    return success();
+  }
+  if (auto call = dyn_cast<CallFunctionOp>(op)) {
+    std::vector<Code> arguments;
+    for (Value operand : call.getArguments())
+      arguments.push_back(use(operand));
+    auto callee = emitter.getSymbols().lookup<FunctionOp>(call.getCallee());
+    define(
+        op,
+        Code(emitter.getFunctionName(callee).str(), '(', std::move(arguments)),
+        /*isLight=*/false);
+    return success();
+  }
+  if (isa<TupleOp, ListOp>(op)) {
+    Code code("", isa<TupleOp>(op) ? '(' : '[', {});
+    for (Value element : op->getOperands())
+      code.items.push_back(use(element));
+    // Who reads a list alone may read it at any time, but a list that grows is
+    // an object.
+    bool isLight = isa<TupleOp>(op) || op->hasOneUse();
+    auto reader = op->hasOneUse() ? dyn_cast<OperatorOp>(*op->user_begin())
+                                  : OperatorOp();
+    if (reader && reader.hasWrites() && reader.isWritten(0))
+      isLight = false;
+    define(op, std::move(code), isLight);
+    return success();
+  }
+  if (auto dict = dyn_cast<DictOp>(op)) {
+    Code code("", '{', {});
+    OperandRange elements = dict.getElements();
+    for (size_t i = 0; i + 1 < elements.size(); i += 2) {
+      std::string name = use(elements[i]).flat();
+      Code value = use(elements[i + 1]);
+      value.head = name + ": " + value.head;
+      value.isCompound = false;
+      code.items.push_back(std::move(value));
+    }
+    define(op, std::move(code), op->hasOneUse());
+    return success();
+  }
+  if (auto unpack = dyn_cast<UnpackOp>(op)) {
+    Code aggregate = use(unpack.getAggregate());
+    if (op->getNumResults() == 1) {
+      std::string object = aggregate.atom();
+      define(op, Code(object, '[', {"0"}), /*isLight=*/false);
+      return success();
+    }
+    define(op, std::move(aggregate), /*isLight=*/false);
+    return success();
+  }
+  if (auto branch = dyn_cast<IfOp>(op))
+    return writeIf(branch);
+  if (auto loop = dyn_cast<LoopOp>(op))
+    return writeLoop(loop);
+  if (auto oper = dyn_cast<OperatorOp>(op))
+    return writeOperator(oper);
+  return op->emitError() << "'" << op->getName()
+                         << "' cannot be written as Python; write the file as "
+                            "TorchScript";
+}
+
+LogicalResult BodyWriter::writeBlock(Block &block) {
+  for (Operation &op : block.without_terminator()) {
+    tookPending = false;
+    if (failed(writeOp(&op)))
+      return failure();
+  }
+  return success();
+}
+
+LogicalResult BodyWriter::writeSignature(StringRef name) {
+  Code code(("def " + name).str(), '(', {});
+  if (method) {
+    code.items.push_back("self");
+    names.insert("self");
+    for (StringAttr symbol : emitter.getNeeds(method)) {
+      std::string argument =
+          makeName(unescapeName(splitPath(symbol.getValue()).second));
+      threaded[symbol] = argument;
+      code.items.push_back(argument);
+    }
+  }
+  bool isKeywordOnly = false;
+  for (unsigned i = 0; i != function.getNumArguments(); ++i) {
+    auto given =
+        function.getArgAttrOfType<StringAttr>(i, FQATDialect::kArgNameAttr);
+    std::string argument = makeName(given ? given.getValue() : "x");
+    values[function.getArgument(i)] = argument;
+    FailureOr<std::string> type =
+        emitter.spellType(function.getArgumentTypes()[i], function);
+    if (failed(type))
+      return failure();
+    if (!type->empty())
+      argument += ": " + *type;
+    if (Attribute value =
+            function.getArgAttr(i, FQATDialect::kArgDefaultAttr)) {
+      FailureOr<Code> spelled = spellValue(value, function);
+      if (failed(spelled))
+        return failure();
+      argument += (type->empty() ? "=" : " = ") + spelled->flat();
+    }
+    if (function.getArgAttr(i, FQATDialect::kArgKeywordOnlyAttr) &&
+        !isKeywordOnly) {
+      code.items.push_back("*");
+      isKeywordOnly = true;
+    }
+    code.items.push_back(argument);
+  }
+  line("", code, ":");
+  return success();
+}
+
+LogicalResult BodyWriter::run(StringRef name) {
+  if (failed(writeSignature(name)))
+    return failure();
+  indent += 4;
+  size_t before = key.size();
+  findNumbers();
+  Block &body = function.getFunctionBody().front();
+  if (failed(writeBlock(body)) ||
+      failed(writeReturn(cast<ReturnOp>(body.getTerminator()))))
+    return failure();
+  if (key.size() == before)
+    line("", "pass");
+  forgetNames();
+  return success();
+}
+
+/// Numbers the variables in the key: bodies that differ in their names alone
+/// are one.
+void BodyWriter::forgetNames() {
+  std::string result;
+  llvm::StringMap<unsigned> known;
+  auto isPart = [](char c) { return llvm::isAlnum(c) || c == '_'; };
+  for (size_t i = 0; i != key.size();) {
+    size_t end = i;
+    while (end != key.size() && isPart(key[end]))
+      ++end;
+    if (end == i) {
+      result += key[i++];
+      continue;
+    }
+    StringRef word = StringRef(key).slice(i, end);
+    bool isAttribute = i != 0 && key[i - 1] == '.';
+    bool isKeyword = end != key.size() && key[end] == '=';
+    if (names.contains(word) && word != "self" && !isAttribute && !isKeyword)
+      result += "$" + std::to_string(
+                          known.try_emplace(word, known.size()).first->second);
+    else
+      result += word;
+    i = end;
+  }
+  key = std::move(result);
+}
+
+LogicalResult writeBody(Emitter &emitter, FunctionOpInterface function,
+                        StringRef name, unsigned indent, std::string &text,
+                        std::string &key) {
+  BodyWriter writer(emitter, function, indent);
+  if (failed(writer.run(name)))
+    return failure();
+  text += writer.text;
+  key += writer.key;
+  return success();
+}
+
+} // namespace fqat

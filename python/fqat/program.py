@@ -1,0 +1,85 @@
+"""Finds and runs the program fqat-opt."""
+
+import os
+import shutil
+import subprocess
+from typing import List, Optional, Sequence
+
+
+class FqatError(RuntimeError):
+    """What keeps a model from being read, fixed or proved.
+
+    Attributes:
+        exit_code: That of fqat-opt: 2 a file or an option that it cannot use, 3 a rule that
+            cannot be met on this model, 4 a fix that is not shown to compute the same bits;
+            None where the program did not run.
+    """
+
+    def __init__(self, message: str, exit_code: Optional[int] = None) -> None:
+        """Make an error of a message and what the program returned."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def find_program(given: Optional[str] = None) -> str:
+    """Return the path of fqat-opt.
+
+    Args:
+        given: A path that comes before all others.
+
+    Returns:
+        `given`, or else what the environment variable ``FQAT_OPT`` names, the program on the
+        ``PATH``, or the one that was installed with this package: the first that there is.
+
+    Raises:
+        FqatError: If there is none, or the one that was named is not there.
+    """
+    named = given or os.environ.get("FQAT_OPT")
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise FqatError("there is no program '{}'".format(named))
+        return found
+    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "fqat-opt")
+    found = shutil.which("fqat-opt") or shutil.which(own)
+    if found is None:
+        raise FqatError(
+            "the program fqat-opt is not installed; put it on the PATH, or name it in the "
+            "environment variable FQAT_OPT"
+        )
+    return found
+
+
+def run_program(
+    arguments: Sequence[str], program: Optional[str] = None, accepted: Sequence[int] = (0,)
+) -> "subprocess.CompletedProcess[str]":
+    """Run fqat-opt in a process of its own.
+
+    Args:
+        arguments: The command line.
+        program: See `find_program`.
+        accepted: The exit codes that are no error.
+
+    Returns:
+        The process, with what it printed.
+
+    Raises:
+        FqatError: If the program returns anything else; the message is what it printed.
+    """
+    command: List[str] = [find_program(program)]
+    command.extend(arguments)
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            check=False,
+        )
+    except OSError as error:
+        raise FqatError("{} does not run: {}".format(command[0], error)) from error
+    if done.returncode not in accepted:
+        message = done.stderr.strip() or "fqat-opt ended with {}".format(done.returncode)
+        raise FqatError(message, done.returncode)
+    return done

@@ -1,0 +1,411 @@
+"""The stage before training: a model goes in, one that obeys the kit's rules comes out."""
+
+import atexit
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from types import ModuleType
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+
+import torch
+from torch import nn
+
+from .findings import Finding, Place
+from .live import inspect_model
+from .program import FqatError, run_program
+
+# A model as a file, as TorchScript, or as Python.
+Model = Union[str, "os.PathLike[str]", nn.Module]
+# Bit widths: a YAML file, or what it would hold.
+Bits = Union[str, "os.PathLike[str]", Mapping[str, Mapping[str, int]]]
+
+
+class _Steps:
+    """Tells on standard error what is being done, if anyone wants to know."""
+
+    def __init__(self, count: int, shows: bool) -> None:
+        self.count = count
+        self.shows = shows
+        self.number = 0
+        self.start = time.time()
+
+    def begin(self, what: str) -> None:
+        self.number += 1
+        if self.shows:
+            seconds = time.time() - self.start
+            text = "fqat: [{}/{}] {} ({:.1f} s so far)"
+            print(text.format(self.number, self.count, what, seconds), file=sys.stderr)
+
+
+class _Kept:
+    """What running a model may change: its tensors, the mode of autograd, random state."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        # The very tensors are put back: a forward may have replaced them.
+        self.tensors: List[Tuple[Dict[str, Any], str, torch.Tensor, torch.Tensor]] = []
+        for module in self.model.modules():
+            for slots in (module._parameters, module._buffers):
+                for name, tensor in slots.items():
+                    if tensor is not None:
+                        self.tensors.append((slots, name, tensor, tensor.detach().clone()))
+        self.random = torch.get_rng_state()
+        self.gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+    def __exit__(self, *_: object) -> None:
+        for slots, name, tensor, content in self.tensors:
+            slots[name] = tensor
+            if not _same_bits(tensor, content):
+                tensor.data.copy_(content)
+        torch.set_rng_state(self.random)
+        if self.gpus:
+            torch.cuda.set_rng_state_all(self.gpus)
+
+
+def _version() -> Tuple[int, int]:
+    """Return the first two numbers of torch's version."""
+    major, minor = torch.__version__.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _tuple(example_inputs: Any) -> Tuple[Any, ...]:
+    if isinstance(example_inputs, tuple):
+        return example_inputs
+    if isinstance(example_inputs, list):
+        return tuple(example_inputs)
+    return (example_inputs,)
+
+
+def _copy(value: Any) -> Any:
+    """Copy the tensors of some inputs: a model may write into them."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if isinstance(value, (list, tuple)):
+        parts = [_copy(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if isinstance(value, dict):
+        return {key: _copy(part) for key, part in value.items()}
+    return value
+
+
+def _leaves(value: Any) -> List[Any]:
+    if isinstance(value, dict):
+        return [leaf for part in value.values() for leaf in _leaves(part)]
+    if isinstance(value, (list, tuple)):
+        return [leaf for part in value for leaf in _leaves(part)]
+    return [value]
+
+
+def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors have equal sizes, types and bits, NaN and signed zeros included."""
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+        return False
+    if torch.equal(a, b) and not a.is_floating_point() and not a.is_complex():
+        return True
+    a = a.detach().contiguous().cpu()
+    b = b.detach().contiguous().cpu()
+    if a.dtype == torch.bfloat16:  # numpy has none; float32 holds its values and their signs
+        a, b = a.float(), b.float()
+    return bool(a.numpy().tobytes() == b.numpy().tobytes())
+
+
+def _difference(expected: Any, actual: Any) -> Optional[str]:
+    """Say where what two models return differs first; None if it does not."""
+    a, b = _leaves(expected), _leaves(actual)
+    if len(a) != len(b):
+        return "{} values are returned, not {}".format(len(b), len(a))
+    for i, (x, y) in enumerate(zip(a, b)):
+        if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
+            if x.shape != y.shape or x.dtype != y.dtype:
+                text = "output {} is {} of {}, not {} of {}"
+                return text.format(i, tuple(y.shape), y.dtype, tuple(x.shape), x.dtype)
+            if not _same_bits(x, y):
+                worst = (x.double() - y.double()).abs().max().item()
+                return "output {} differs, by {} at most".format(i, worst)
+        elif type(x) is not type(y) or x != y:
+            return "output {} is {!r}, not {!r}".format(i, y, x)
+    return None
+
+
+def _trace(model: nn.Module, example_inputs: Any, path: str) -> None:
+    """Trace a model in the mode that it is in, and save the trace."""
+    with _Kept(model), torch.no_grad(), warnings.catch_warnings():
+        # It warns of each number that it takes for a constant.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(
+            model, _copy(_tuple(example_inputs)), strict=False, check_trace=False
+        )
+        traced.save(path)
+
+
+def _save(model: Model, example_inputs: Any, folder: str) -> str:
+    """Return the path of a model's TorchScript file, written into `folder` if need be."""
+    if not isinstance(model, nn.Module):
+        return os.fspath(model)
+    path = os.path.join(folder, "model.pt")
+    if isinstance(model, torch.jit.ScriptModule):
+        model.save(path)
+    elif example_inputs is None:
+        raise TypeError("a Python model is traced: example_inputs are needed")
+    else:
+        _trace(model, example_inputs, path)
+    return path
+
+
+def _options(
+    folder: str, exclude: Any, bits: Optional[Bits], nop_instances: str, clone_params: str
+) -> List[str]:
+    """Return the command line of what several functions take."""
+    arguments = ["--nop-instances", nop_instances, "--clone-params", clone_params]
+    if exclude:
+        globs = [exclude] if isinstance(exclude, str) else list(exclude)
+        arguments += ["--exclude", ",".join(globs)]
+    if isinstance(bits, Mapping):
+        path = os.path.join(folder, "bits.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({name: dict(widths) for name, widths in bits.items()}, file)
+        arguments += ["--bits", path]
+    elif bits is not None:
+        arguments += ["--bits", os.fspath(bits)]
+    return arguments
+
+
+def check(
+    model: Model, example_inputs: Any = None, *, exclude: Any = None, fqat_opt: Optional[str] = None
+) -> List[Finding]:
+    """Return what breaks the kit's rules in a model.
+
+    Args:
+        model: A TorchScript file, a script module, or a Python module. Of the last, what tracing
+            does not see is found too: see `fqat.live.inspect_model`.
+        example_inputs: What a Python module is traced with: a tuple of arguments, or the one.
+        exclude: Globs of instances whose ops are no layers, one or several.
+        fqat_opt: The program, see `fqat.program.find_program`.
+
+    Raises:
+        FqatError: If the model cannot be read.
+        TypeError: If a Python module comes without inputs.
+    """
+    findings: List[Finding] = []
+    with tempfile.TemporaryDirectory(prefix="fqat-") as folder:
+        path = _save(model, example_inputs, folder)
+        report = os.path.join(folder, "report.json")
+        arguments = ["--check", "--quiet", "--report", report, path]
+        if exclude:
+            globs = [exclude] if isinstance(exclude, str) else list(exclude)
+            arguments += ["--exclude", ",".join(globs)]
+        run_program(arguments, fqat_opt, accepted=(0, 1))
+        with open(report, encoding="utf-8") as file:
+            found = json.load(file)["findings"]
+    for entry in found:
+        parts = {name: entry[name] for name in Finding._fields}
+        parts["related"] = [
+            Place(**{name: place[name] for name in Place._fields}) for place in entry["related"]
+        ]
+        findings.append(Finding(**parts))
+    if isinstance(model, nn.Module) and not isinstance(model, torch.jit.ScriptModule):
+        # One cause is one finding, whoever finds it.
+        known = {(finding.rule, finding.instance) for finding in findings}
+        findings += [
+            finding
+            for finding in inspect_model(model, example_inputs)
+            if (finding.rule, finding.instance) not in known
+        ]
+    return findings
+
+
+def fix(
+    model: Model,
+    example_inputs: Any = None,
+    *,
+    output: Optional[Union[str, "os.PathLike[str]"]] = None,
+    exclude: Any = None,
+    bits: Optional[Bits] = None,
+    nop_instances: str = "each",
+    clone_params: str = "copy",
+    fqat_opt: Optional[str] = None,
+) -> torch.jit.ScriptModule:
+    """Return a model that obeys the rules and computes the same bits, as TorchScript.
+
+    Args:
+        model: A TorchScript file, a script module, or a Python module that is traced first.
+        example_inputs: What a Python module is traced with: a tuple of arguments, or the one.
+        output: Where the file is written, besides.
+        exclude: Globs of instances whose ops are no layers, one or several.
+        bits: Bit widths by instance, as fqat-opt's ``--bits`` takes them: a file, or a dict
+            ``{"model.22.*": {"feature": 8, "weight": 4}}``.
+        nop_instances: ``each`` crossing value has an out_nop, or those of one ``owner`` share.
+        clone_params: Clones ``copy`` the weights, or ``share`` them.
+        fqat_opt: The program, see `fqat.program.find_program`.
+
+    Raises:
+        FqatError: If the model cannot be read, obey the rules, or be proved.
+        TypeError: If a Python module comes without inputs.
+    """
+    with tempfile.TemporaryDirectory(prefix="fqat-") as folder:
+        path = _save(model, example_inputs, folder)
+        written = os.path.join(folder, "fixed.pt") if output is None else os.fspath(output)
+        arguments = ["--quiet", path, "-o", written]
+        arguments += _options(folder, exclude, bits, nop_instances, clone_params)
+        run_program(arguments, fqat_opt)
+        return torch.jit.load(written)
+
+
+def _load(folder: str) -> ModuleType:
+    """Import the package in a folder under a name of its own."""
+    _load.count += 1  # type: ignore[attr-defined]
+    name = "fqat_model_{}".format(_load.count)  # type: ignore[attr-defined]
+    spec = importlib.util.spec_from_file_location(
+        name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    assert spec is not None and spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    # Pickles and copies of the model look for its classes there.
+    sys.modules[name] = package
+    spec.loader.exec_module(package)
+    return package
+
+
+_load.count = 0  # type: ignore[attr-defined]
+
+
+def _match(prepared: nn.Module, model: nn.Module) -> None:
+    """Give the prepared model what a TorchScript file does not tell of the original."""
+    originals = dict(model.named_modules())
+    for name, module in prepared.named_modules():
+        owner = originals.get(name)
+        # What is new follows the module that it is in.
+        parent = name
+        while owner is None:
+            parent = parent.rpartition(".")[0]
+            owner = originals.get(parent)
+        module.training = owner.training
+        if name in originals and hasattr(owner, "_non_persistent_buffers_set"):
+            hidden = owner._non_persistent_buffers_set
+            module._non_persistent_buffers_set.update(hidden.intersection(module._buffers))
+
+
+def _compare(model: nn.Module, plain: nn.Module, example_inputs: Any) -> None:
+    """Raise unless two models return the same bits, and leave both as they were."""
+    inputs = _tuple(example_inputs)
+    results = []
+    for side in (model, plain):
+        with _Kept(side), torch.no_grad():
+            torch.manual_seed(0)
+            results.append(side(*_copy(inputs)))
+    difference = _difference(*results)
+    if difference is not None:
+        raise FqatError(
+            "the prepared model computes something else than the original: {}. Does its forward "
+            "depend on values, which tracing does not see?".format(difference)
+        )
+
+
+def prepare(
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    mode: str = "ops",
+    nop: Optional[Callable[[], nn.Module]] = None,
+    ops: Optional[Mapping[str, Callable[..., nn.Module]]] = None,
+    bits: Optional[Bits] = None,
+    exclude: Any = None,
+    nop_instances: str = "each",
+    clone_params: str = "copy",
+    folder: Optional[Union[str, "os.PathLike[str]"]] = None,
+    fqat_opt: Optional[str] = None,
+    progress: bool = False,
+) -> nn.Module:
+    """Return a Python model that obeys the kit's rules, computes the same bits, and trains.
+
+    The model is traced in the mode that it is in, fixed and proved by fqat-opt, written as
+    Python, loaded, and compared with the original on the inputs. Names in its ``state_dict`` are
+    the original's, with those of clones added; devices, dtypes, training flags, ``requires_grad``
+    and which buffers are persistent are kept. The original is left as it was; no tensor is
+    shared with it. The model has the attribute ``fqat_groups``: for each layer, in the order in
+    which they run, the paths of the layer, of its batch norm and of its activation (or None).
+
+    Args:
+        model: The model.
+        example_inputs: What it is traced with: a tuple of arguments, or the one. Sizes that the
+            Python code computes with are those of these inputs from now on.
+        mode: The kit's mode. ``ops``: layers of the kit stand in for those of torch.nn, on any
+            torch (1.6 or later is advised). ``fx``: the kit traces the model itself, torch 1.8 or
+            later; it is checked that torch.fx can.
+        nop: Makes an out_nop.
+        ops: What stands in for a class of torch.nn, by its name: ``{"Conv2d": kit.Conv2D}``. It
+            is called as the class is, and gets ``feature_bits`` and ``weight_bits`` as well where
+            `bits` tells them. It must hold the same weights under the same names.
+        bits: Bit widths by instance, see `fix`.
+        exclude: Globs of instances whose ops are no layers, one or several.
+        nop_instances: ``each`` crossing value has an out_nop, or those of one ``owner`` share.
+        clone_params: Clones ``copy`` the weights, or ``share`` them.
+        folder: Where the package is written, to be read or kept. By default it is gone when the
+            process ends.
+        fqat_opt: The program, see `fqat.program.find_program`.
+        progress: Whether each step is told on standard error.
+
+    Raises:
+        FqatError: If the model cannot be traced, obey the rules, be proved, or does not compute
+            the same bits, and where the mode does not go with this torch.
+        ValueError: If there is no such mode.
+    """
+    if mode not in ("ops", "fx"):
+        raise ValueError("mode must be 'ops' or 'fx', not {!r}".format(mode))
+    if mode == "fx" and _version() < (1, 8):
+        raise FqatError(
+            "the mode 'fx' needs torch 1.8 or later, and this is {}; take the mode 'ops'".format(
+                torch.__version__
+            )
+        )
+    if mode == "ops" and _version() < (1, 6):
+        warnings.warn(
+            "torch 1.6 or later is advised, and this is {}".format(torch.__version__),
+            stacklevel=2,
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError("this is TorchScript already: fqat.fix takes it")
+    steps = _Steps(5, progress)
+    with tempfile.TemporaryDirectory(prefix="fqat-") as scratch:
+        steps.begin("tracing")
+        path = os.path.join(scratch, "model.pt")
+        _trace(model, example_inputs, path)
+        steps.begin("fixing and proving")
+        if folder is None:
+            kept = tempfile.mkdtemp(prefix="fqat-model-")
+            atexit.register(shutil.rmtree, kept, ignore_errors=True)
+            package = os.path.join(kept, "model")
+        else:
+            package = os.fspath(folder)
+        arguments = ["--quiet", "--emit", "python", path, "-o", package]
+        arguments += _options(scratch, exclude, bits, nop_instances, clone_params)
+        run_program(arguments, fqat_opt)
+    steps.begin("loading")
+    build = _load(package).build
+    plain = build()
+    _match(plain, model)
+    steps.begin("comparing")
+    _compare(model, plain, example_inputs)
+    if mode == "fx":
+        from torch import fx
+
+        try:
+            fx.symbolic_trace(plain)
+        except Exception as error:
+            raise FqatError("torch.fx cannot trace the model: {}".format(error)) from error
+    steps.begin("building")
+    if nop is None and not ops:
+        return plain
+    makers: Dict[str, Any] = {}
+    if nop is not None:
+        makers["nop"] = nop
+    prepared = build(ops=dict(ops or {}), **makers)
+    _match(prepared, model)
+    return prepared
