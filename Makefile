@@ -26,7 +26,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup configure build run test bench bench-growth fuzz-models format format-check lint clean
+.PHONY: help setup configure build run train test bench bench-growth fuzz-models format format-check lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,11 +54,17 @@ run: build ## Build, then make, fix and check an example detector
 	"$(VENV_PYTHON)" python/examples/fix_a_detector.py \
 	  --fqat-opt "$(BUILD_DIR)/bin/fqat-opt" --out "$(BUILD_DIR)/example"
 
+train: build ## Build, then prepare and train an example detector
+	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
+	  "$(VENV_PYTHON)" python/examples/train_detector.py --out "$(BUILD_DIR)/train"
+
 test bench: TESTS = 1
 test: build ## Build, then run every test
 	cmake --build "$(BUILD_DIR)" --target check-fqat $(if $(JOBS),-j $(JOBS))
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
 	  "$(VENV_PYTHON)" -m pytest test/python -q
+	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
+	  "$(VENV_PYTHON)" -m pytest python/tests -q
 
 bench bench-growth: BENCH = 1
 bench bench-growth: CMAKE_ARGS += -DFQAT_BUILD_BENCH=ON
@@ -90,7 +96,7 @@ format-check: setup ## Fail if anything is not formatted
 lint: build ## clang-tidy, ruff and mypy
 	@"$(VENV_PYTHON)" -m ruff check python test bench
 	@"$(VENV_PYTHON)" -m ruff format --check python test bench
-	@"$(VENV_PYTHON)" -m mypy --config-file python/pyproject.toml python
+	@"$(VENV_PYTHON)" -m mypy python/fqat python/examples
 	@if command -v $(RUN_CLANG_TIDY) > /dev/null; then \
 	  $(RUN_CLANG_TIDY) -quiet -clang-tidy-binary "$$(command -v $(CLANG_TIDY))" \
 	    -p "$(BUILD_DIR)" '^$(CURDIR)/(lib|tools)/.*\.cpp$$'; \

@@ -409,17 +409,20 @@ std::optional<InstanceForm::Kind> Emitter::findContainer(ModuleOp instance) {
   return std::nullopt;
 }
 
-LogicalResult Emitter::findForms() {
-  // Children before their parents.
+/// All instances, those below others first.
+static SmallVector<ModuleOp> getDeepestFirst(mlir::ModuleOp model) {
   SmallVector<ModuleOp> instances(model.getOps<ModuleOp>());
-  llvm::sort(instances, [](ModuleOp a, ModuleOp b) {
-    auto depth = [](ModuleOp instance) {
+  llvm::stable_sort(instances, [](ModuleOp a, ModuleOp b) {
+    auto getDepth = [](ModuleOp instance) {
       return instance.isRoot() ? 0 : 1 + instance.getSymName().count('.');
     };
-    return std::make_pair(-depth(a), a->isBeforeInBlock(b) ? 0 : 1) <
-           std::make_pair(-depth(b), b->isBeforeInBlock(a) ? 0 : 1);
+    return getDepth(a) > getDepth(b);
   });
-  for (ModuleOp instance : instances) {
+  return instances;
+}
+
+void Emitter::findForms() {
+  for (ModuleOp instance : getDeepestFirst(model)) {
     InstanceForm form;
     ArrayRef<MethodOp> methods = getMethods(instance);
     if (isOutNop(instance, nopName) && methods.size() == 1 &&
@@ -443,7 +446,6 @@ LogicalResult Emitter::findForms() {
     }
     forms.try_emplace(instance, std::move(form));
   }
-  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -809,16 +811,16 @@ LogicalResult Emitter::writeBuild(raw_ostream &os) {
   ModuleOp root = getInstance(FQATDialect::kRootName);
   std::string body;
   llvm::raw_string_ostream lines(body);
-  for (ModuleOp instance : model.getOps<ModuleOp>())
-    if (aliasTargets.contains(instance)) {
-      std::string name = "shared" + std::to_string(targetNames.size());
-      // A target that holds another one comes behind it: the deeper first.
-      FailureOr<Code> made = makeInstance(instance, /*atTarget=*/true);
-      if (failed(made))
-        return failure();
-      printCode(lines, 4, name + " = ", *made);
-      targetNames[instance] = name;
-    }
+  for (ModuleOp instance : getDeepestFirst(model)) {
+    if (!aliasTargets.contains(instance))
+      continue;
+    FailureOr<Code> made = makeInstance(instance, /*atTarget=*/true);
+    if (failed(made))
+      return failure();
+    std::string name = "shared" + std::to_string(targetNames.size());
+    printCode(lines, 4, name + " = ", *made);
+    targetNames[instance] = name;
+  }
   FailureOr<Code> made = makeInstance(root);
   if (failed(made))
     return failure();
@@ -970,8 +972,9 @@ FailureOr<PythonModel> Emitter::run(StringRef input) {
   if (failed(threads))
     return failure();
   threading = std::move(*threads);
-  if (failed(checkParts()) || failed(findGroups()) || failed(findForms()))
+  if (failed(checkParts()) || failed(findGroups()))
     return failure();
+  findForms();
   std::string functions, classes, build;
   llvm::raw_string_ostream functionStream(functions), classStream(classes),
       buildStream(build);

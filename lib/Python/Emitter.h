@@ -103,7 +103,7 @@ public:
 
 private:
   mlir::LogicalResult checkParts();
-  mlir::LogicalResult findForms();
+  void findForms();
   std::optional<InstanceForm::Kind> findContainer(ModuleOp instance);
   bool isChain(ModuleOp instance);
   /// Writes the classes, and notes that of each instance.

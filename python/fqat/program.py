@@ -3,7 +3,11 @@
 import os
 import shutil
 import subprocess
+import sys
 from typing import List, Optional, Sequence
+
+# Where a wheel has the program.
+_OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "fqat-opt")
 
 
 class FqatError(RuntimeError):
@@ -40,8 +44,7 @@ def find_program(given: Optional[str] = None) -> str:
         if found is None:
             raise FqatError("there is no program '{}'".format(named))
         return found
-    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "fqat-opt")
-    found = shutil.which("fqat-opt") or shutil.which(own)
+    found = shutil.which("fqat-opt") or shutil.which(_OWN)
     if found is None:
         raise FqatError(
             "the program fqat-opt is not installed; put it on the PATH, or name it in the "
@@ -83,3 +86,8 @@ def run_program(
         message = done.stderr.strip() or "fqat-opt ended with {}".format(done.returncode)
         raise FqatError(message, done.returncode)
     return done
+
+
+def main() -> None:
+    """Become the fqat-opt that was installed with this package."""
+    os.execv(_OWN, [_OWN] + sys.argv[1:])
