@@ -60,13 +60,12 @@ static StringRef getOutOfPlaceName(StringRef name) {
   return names.contains(name) ? name.drop_back() : StringRef();
 }
 
-/// In-place operators after which the tensor has other sizes.
-static bool changesShape(StringRef name) {
+bool changesShape(StringRef name) {
   static const llvm::StringSet<> names = {
       "aten::transpose_", "aten::squeeze_",   "aten::unsqueeze_",
       "aten::t_",         "aten::swapaxes_",  "aten::swapdims_",
       "aten::resize_",    "aten::resize_as_", "aten::set_",
-      "aten::set_data"};
+      "aten::set_data",   "aten::as_strided_"};
   return names.contains(name);
 }
 
@@ -107,8 +106,8 @@ bool Executor::foldOp(OperatorOp op, Environment &values) {
         none[i] = false;
       else if (value.kind == SymbolicValue::Tensor) {
         // An operator's result is a tensor; an argument may be None.
-        StringRef made = terms.getName(getShape(value)).getValue();
-        if (made.contains("::") || made == "stored")
+        StringRef made = terms.getName(getShapeTerm(value)).getValue();
+        if (made.contains("::") || made == "stored" || made == "write")
           none[i] = false;
       }
     }
@@ -412,6 +411,7 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
     }
     return runEffect(op, operands, values);
   }
+  normalizeSlice(op, operands);
   StringRef outOfPlace = getOutOfPlaceName(name);
   StringAttr label = outOfPlace.empty()
                          ? op.getNameAttr()
@@ -429,8 +429,16 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
   bool isCopy = name == "aten::clone" && op.getNumOperands() == 2 &&
                 isa_and_nonnull<UnitAttr>(
                     getConstant(values[op.getOperand(1)]).value_or(nullptr));
-  Term term =
-      isCopy ? operands[0] : note(terms.get(label, detail, operands), op);
+  std::optional<Term> known;
+  if (isCopy)
+    known = operands[0];
+  else if (name == "aten::cat" && operands.size() == 2)
+    known = joinParts(operands[0], operands[1]);
+  else if (name == "aten::copy_" && operands.size() == 3 &&
+           getKind(operands[0]) == getKind(operands[1]))
+    // Nothing to convert, and no size to spread over another.
+    known = operands[1];
+  Term term = known ? *known : note(terms.get(label, detail, operands), op);
   if (isRandom)
     setState(randomLocation, {terms.get("drawn", {term}), 0, nullptr});
 
@@ -480,6 +488,10 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
     }
     if (source.kind == SymbolicValue::Tensor && aliased == 0 &&
         isa<TensorType>(type) && isView(name)) {
+      if (takesWhole(op, operands)) {
+        values[result] = source;
+        continue;
+      }
       SmallVector<Term> parts(operands);
       parts[0] = source.term;
       SymbolicValue view = source;
