@@ -435,16 +435,21 @@ Term Executor::getContent(const SymbolicValue &value) {
   return items->isDict ? terms.get("dict", parts) : terms.getList(parts);
 }
 
-Term Executor::getShapeTerm(const SymbolicValue &value) {
-  return value.kind == SymbolicValue::Tensor
-             ? readView(value.term, locations[value.location].state.shape)
-             : getContent(value);
-}
-
 Term Executor::getShape(const SymbolicValue &value) {
+  if (value.kind != SymbolicValue::Tensor)
+    return getContent(value);
+  Term term = readView(value.term, locations[value.location].state.shape);
   // What keeps the sizes and the dtype of its operand does not matter to them.
-  Term term = getShapeTerm(value);
-  return value.kind == SymbolicValue::Tensor ? getKind(term) : term;
+  static const llvm::StringSet<> keepsBoth = {
+      "aten::relu",      "aten::relu6",      "aten::hardtanh",
+      "aten::hardswish", "aten::leaky_relu", "aten::elu",
+      "aten::silu",      "aten::mish",       "aten::gelu",
+      "aten::celu",      "aten::selu",       "aten::hardsigmoid",
+      "aten::threshold", "aten::dropout",    "aten::feature_dropout",
+      "aten::clone"};
+  while (keepsBoth.contains(terms.getName(term).getValue()))
+    term = resolve(terms.getOperands(term).front());
+  return term;
 }
 
 //===----------------------------------------------------------------------===//

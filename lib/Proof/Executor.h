@@ -174,8 +174,6 @@ private:
 
   Term resolve(Term term) const;
   Term getContent(const SymbolicValue &value);
-  /// What decides the sizes of a value, and the same without what keeps them.
-  Term getShapeTerm(const SymbolicValue &value);
   Term getShape(const SymbolicValue &value);
   const Items *getItems(const SymbolicValue &value) const;
   void collectLocations(const SymbolicValue &value,

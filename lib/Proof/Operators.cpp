@@ -106,8 +106,8 @@ bool Executor::foldOp(OperatorOp op, Environment &values) {
         none[i] = false;
       else if (value.kind == SymbolicValue::Tensor) {
         // An operator's result is a tensor; an argument may be None.
-        StringRef made = terms.getName(getShapeTerm(value)).getValue();
-        if (made.contains("::") || made == "stored" || made == "write")
+        StringRef made = terms.getName(getShape(value)).getValue();
+        if (made.contains("::") || made == "stored")
           none[i] = false;
       }
     }
@@ -474,8 +474,12 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
     int64_t aliased = op.getAliasedOperand(i);
     Type type = result.getType();
     if (aliased < 0) {
+      // Parts that are put together have the sizes of what they are parts of.
+      Term shape = content;
+      while (known && terms.isWrite(shape))
+        shape = terms.getOperands(shape).front();
       if (isa<TensorType>(type))
-        values[result] = makeTensor(content, content);
+        values[result] = makeTensor(content, shape);
       else
         values[result] = makeUnknown(type, content,
                                      /*isShared=*/!isa<TupleType>(type));

@@ -70,14 +70,16 @@ public:
 
 private:
   bool hasGradient(const Read &read) const;
+  bool haveOneCounter(const MemoryRegion &a, const MemoryRegion &b) const;
+  bool makesViews(unsigned split) const;
   void noteKept(unsigned event);
   void checkWrite(unsigned event);
 
   const Trace &trace;
   SymbolTable &symbols;
   std::vector<char> gradient;
-  /// The events that keep a tensor in an allocation.
-  DenseMap<unsigned, SmallVector<unsigned, 1>> keepers;
+  /// The events that keep a tensor in an allocation, and where.
+  DenseMap<unsigned, SmallVector<std::pair<unsigned, MemoryRegion>, 1>> keepers;
   SmallVector<Refusal> refusals;
 };
 
@@ -121,7 +123,7 @@ void Gradients::noteKept(unsigned index) {
   Saved saved = getSaved(op.getName());
   auto keep = [&](const Leaf &leaf) {
     if (leaf.isTensor)
-      keepers[leaf.region.allocation].push_back(index);
+      keepers[leaf.region.allocation].push_back({index, leaf.region});
   };
   if (saved == Saved::Operands || saved == Saved::Factors ||
       saved == Saved::All)
@@ -143,29 +145,43 @@ void Gradients::noteKept(unsigned index) {
   }
 }
 
+/// Whether autograd counts the writes to two regions of one allocation
+/// together. It does for all views of one tensor, be they disjoint.
+bool Gradients::haveOneCounter(const MemoryRegion &a,
+                               const MemoryRegion &b) const {
+  for (auto [partA, partB] : llvm::zip(a.parts, b.parts))
+    if (partA != partB)
+      return partA.first != partB.first || makesViews(partA.first);
+  return true;
+}
+
+/// Whether what an op splits a tensor into are views for autograd too.
+bool Gradients::makesViews(unsigned split) const {
+  auto op = cast<OperatorOp>(trace.getEvents()[split].op);
+  return !op.getShortName().starts_with("unsafe_");
+}
+
 void Gradients::checkWrite(unsigned index) {
   const Event &event = trace.getEvents()[index];
   for (const MemoryRegion &region : event.writes) {
-    // All views of one tensor have one counter of writes: that the parts do
-    // not overlap is no excuse.
-    auto it = keepers.find(region.allocation);
-    if (it != keepers.end())
-      for (unsigned keeper : llvm::reverse(it->second))
-        if (!trace.areExclusiveEvents(keeper, index)) {
-          refusals.push_back(
-              {index, "changes what an op keeps for its backward", keeper});
-          return;
-        }
     StringAttr slot = trace.getSlot(region.allocation);
     if (slot && isa_and_nonnull<ParameterOp>(symbols.lookup(slot))) {
       refusals.push_back({index, "writes a parameter"});
       return;
     }
+    auto it = keepers.find(region.allocation);
+    if (it != keepers.end())
+      for (auto &[keeper, kept] : llvm::reverse(it->second))
+        if (haveOneCounter(kept, region) &&
+            !trace.areExclusiveEvents(keeper, index)) {
+          refusals.push_back(
+              {index, "changes what an op keeps for its backward", keeper});
+          return;
+        }
     if (!gradient[index])
       continue;
     for (auto [split, part] : region.parts)
-      if (auto op = dyn_cast<OperatorOp>(trace.getEvents()[split].op);
-          op && !op.getShortName().starts_with("unsafe_")) {
+      if (makesViews(split)) {
         refusals.push_back(
             {index, "writes one of several views that one op made", split});
         return;
@@ -680,6 +696,13 @@ bool Writes::plan(unsigned index, SmallVectorImpl<Level> &levels,
     whyNot = "it is no plain in-place op";
     return false;
   }
+  for (unsigned frame = home; frame != 0;
+       frame = trace.getFrames()[frame].parent)
+    if (trace.getFrames()[frame].isDead) {
+      whyNot = "a flag that nobody writes leaves it out, so that the proof "
+               "would not see the change";
+      return false;
+    }
   target = write.getOperand(0);
   const AbstractValue &held = trace.getValue(home, target);
   if (held.aggregate || held.leaves.size() != 1) {
@@ -983,8 +1006,12 @@ bool Functionalize::changeAll(const Trace &trace, Hierarchy &hierarchy,
   }
   if (!changed.empty())
     return true;
+  // Code that runs several times is told of once.
+  DenseSet<Operation *> told;
   for (auto [refusal, whyNot] : left) {
     const Event &event = trace.getEvents()[refusal->event];
+    if (!told.insert(event.op).second)
+      continue;
     InFlightDiagnostic diag =
         emitWarning(getUserLoc(trace, event.frame, event.op))
         << "training cannot pass this write, which " << refusal->why
