@@ -140,6 +140,10 @@ bool Executor::takesWhole(OperatorOp op, ArrayRef<Term> operands) {
 SmallVector<Term> Executor::getSteps(Term view) {
   SmallVector<Term> steps;
   for (; view != memory; view = terms.getOperands(view).front()) {
+    if (terms.getOperands(view).front() == memory) {
+      steps.push_back(view);
+      continue;
+    }
     SmallVector<Term> operands(terms.getOperands(view));
     operands[0] = memory;
     steps.push_back(

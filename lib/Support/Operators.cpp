@@ -174,6 +174,8 @@ static const llvm::StringMap<Saved> &getSavedTable() {
                          "upsample_bicubic2d",
                          "dropout",
                          "feature_dropout",
+                         "alpha_dropout",
+                         "feature_alpha_dropout",
                          "pixel_shuffle",
                          "pixel_unshuffle",
                          "channel_shuffle",
