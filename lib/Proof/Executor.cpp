@@ -36,9 +36,9 @@ bool mayHoldTensors(Type type) {
 //===----------------------------------------------------------------------===//
 
 Executor::Executor(TermTable &terms, const Contents &contents,
-                   SymbolTable &symbols, mlir::ModuleOp model)
+                   SymbolTable &symbols, mlir::ModuleOp model, bool isOriginal)
     : terms(terms), contents(contents), symbols(symbols), model(model),
-      memory(terms.get("memory", {})) {
+      memory(terms.get("memory", {})), isOriginal(isOriginal) {
   groups.emplace_back();
   locations.reserve(terms.getNumExpected());
   for (StringRef start : {"random", "effects", "elements"})

@@ -76,7 +76,7 @@ struct LocationState {
 class Executor {
 public:
   Executor(TermTable &terms, const Contents &contents,
-           mlir::SymbolTable &symbols, mlir::ModuleOp model);
+           mlir::SymbolTable &symbols, mlir::ModuleOp model, bool isOriginal);
 
   /// Fails where something is not decided; `getReason` tells what.
   llvm::LogicalResult run(MethodOp method);
@@ -253,6 +253,7 @@ private:
   llvm::DenseMap<Term, bool> assumptions;
   llvm::DenseMap<Term, Term> kinds;
   bool dropsWholeSlices = false;
+  bool isOriginal;
   llvm::SmallVector<std::pair<Term, bool>> conditions;
   unsigned depth = 0, loopDepth = 0;
 

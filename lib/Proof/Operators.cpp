@@ -439,6 +439,10 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
     // Nothing to convert, and no size to spread over another.
     known = operands[1];
   Term term = known ? *known : note(terms.get(label, detail, operands), op);
+  // Out of place, these convert what is no float; in place, they fail on it.
+  if (name == "aten::sigmoid_" || name == "aten::tanh_")
+    if (isOriginal && conditions.empty() && loopDepth == 0)
+      terms.noteInPlace(term);
   if (isRandom)
     setState(randomLocation, {terms.get("drawn", {term}), 0, nullptr});
 

@@ -141,8 +141,10 @@ static SmallVector<Term> without(ArrayRef<Term> checks, const Executor &other) {
 }
 
 std::optional<Difference> Prover::compareMethod(MethodOp a, MethodOp b) {
-  Executor runA(terms, contents, originalSymbols, original);
-  Executor runB(terms, contents, fixedSymbols, fixed);
+  terms.forgetInPlace();
+  Executor runA(terms, contents, originalSymbols, original,
+                /*isOriginal=*/true);
+  Executor runB(terms, contents, fixedSymbols, fixed, /*isOriginal=*/false);
   std::string name = a.getMethodName().str();
   auto undecided = [&](const Executor &run, Operation *original,
                        Operation *fixed) {

@@ -293,12 +293,12 @@ static bool keepsKind(const TermTable &terms, Term term) {
       "aten::copy_", "aten::add_", "aten::sub_", "aten::mul_", "aten::div_",
       "aten::pow_", "aten::fill_", "aten::zero_", "aten::exp_", "aten::sqrt_",
       "aten::neg_", "aten::clamp_", "aten::clamp_min_", "aten::clamp_max_",
-      "aten::masked_fill_", "aten::index_put_", "aten::sigmoid_", "aten::tanh_",
+      "aten::masked_fill_", "aten::index_put_",
       // A part of it is another.
       "write"};
   return !terms.getOperands(term).empty() &&
          (names.contains(terms.getName(term).getValue()) ||
-          convKeepsSizes(terms, term));
+          terms.isInPlace(term) || convKeepsSizes(terms, term));
 }
 
 Term Executor::getKind(Term term) {

@@ -39,6 +39,8 @@
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringSet.h"
 
+#include <map>
+
 using namespace mlir;
 
 namespace fqat {
@@ -66,13 +68,20 @@ public:
   Gradients(const Trace &trace, SymbolTable &symbols);
 
   /// The writes that autograd refuses, in order.
-  ArrayRef<Refusal> getRefusals() const { return refusals; }
+  SmallVector<Refusal> getRefusals() const {
+    return llvm::map_to_vector(
+        refusals, [](const auto &refusal) { return refusal.second; });
+  }
 
 private:
   bool hasGradient(const Read &read) const;
   bool haveOneCounter(const MemoryRegion &a, const MemoryRegion &b) const;
   bool makesViews(unsigned split) const;
-  void noteKept(unsigned event);
+  void refuse(const Refusal &refusal);
+  void keep(const Leaf &leaf, unsigned event);
+  void keepOperands(unsigned event);
+  void keepResults(unsigned event);
+  void checkRead(const Read &read, unsigned at);
   void checkWrite(unsigned event);
 
   const Trace &trace;
@@ -80,7 +89,9 @@ private:
   std::vector<char> gradient;
   /// The events that keep a tensor in an allocation, and where.
   DenseMap<unsigned, SmallVector<std::pair<unsigned, MemoryRegion>, 1>> keepers;
-  SmallVector<Refusal> refusals;
+  /// The events that write an allocation.
+  DenseMap<unsigned, SmallVector<unsigned, 1>> writes;
+  std::map<unsigned, Refusal> refusals;
 };
 
 } // namespace
@@ -93,12 +104,22 @@ Gradients::Gradients(const Trace &trace, SymbolTable &symbols)
       continue;
     gradient[i] = llvm::any_of(
         event.reads, [&](const Read &read) { return hasGradient(read); });
-    // What an op keeps it keeps before it writes, or of what it wrote.
+    for (const Read &read : event.reads)
+      checkRead(read, i);
+    // What an op reads it keeps before it writes: `x.mul_(x)` is refused.
+    if (op && gradient[i])
+      keepOperands(i);
     if (!event.writes.empty())
       checkWrite(i);
     if (op && gradient[i])
-      noteKept(i);
+      keepResults(i);
   }
+  for (const Read &read : trace.getReturned())
+    checkRead(read, trace.getEvents().size());
+}
+
+void Gradients::refuse(const Refusal &refusal) {
+  refusals.insert({refusal.event, refusal});
 }
 
 bool Gradients::hasGradient(const Read &read) const {
@@ -117,32 +138,58 @@ bool Gradients::hasGradient(const Read &read) const {
          (tensor && tensor.getRequiresGrad());
 }
 
-void Gradients::noteKept(unsigned index) {
+void Gradients::keep(const Leaf &leaf, unsigned event) {
+  if (leaf.isTensor)
+    keepers[leaf.region.allocation].push_back({event, leaf.region});
+}
+
+void Gradients::keepOperands(unsigned index) {
   const Event &event = trace.getEvents()[index];
   auto op = cast<OperatorOp>(event.op);
   Saved saved = getSaved(op.getName());
-  auto keep = [&](const Leaf &leaf) {
-    if (leaf.isTensor)
-      keepers[leaf.region.allocation].push_back({index, leaf.region});
-  };
-  if (saved == Saved::Operands || saved == Saved::Factors ||
-      saved == Saved::All)
-    for (const Read &read : event.reads) {
-      if (op.isWritten(read.operand))
-        continue;
-      bool isKept = saved != Saved::Factors;
-      for (const Read &other : event.reads)
-        isKept |= other.operand != read.operand && hasGradient(other);
-      if (isKept)
-        keep(read.leaf);
-    }
+  if (saved == Saved::Nothing || saved == Saved::Result)
+    return;
+  for (const Read &read : event.reads) {
+    if (op.isWritten(read.operand))
+      continue;
+    bool isKept = saved != Saved::Factors;
+    for (const Read &other : event.reads)
+      isKept |= other.operand != read.operand && hasGradient(other);
+    if (isKept)
+      keep(read.leaf, index);
+  }
+}
+
+void Gradients::keepResults(unsigned index) {
+  const Event &event = trace.getEvents()[index];
+  Saved saved = getSaved(cast<OperatorOp>(event.op).getName());
   if (saved != Saved::Result && saved != Saved::All)
     return;
-  for (Value result : op.getResults()) {
+  for (Value result : event.op->getResults()) {
     SmallVector<Leaf> leaves;
     trace.getValue(event.frame, result).collectLeaves(leaves);
-    llvm::for_each(leaves, keep);
+    for (const Leaf &leaf : leaves)
+      keep(leaf, index);
   }
+}
+
+/// One of several views that one op made is good for nothing once anything else
+/// of that tensor is written.
+void Gradients::checkRead(const Read &read, unsigned at) {
+  if (!read.leaf.isTensor || read.leaf.region.parts.empty() ||
+      !hasGradient(read))
+    return;
+  unsigned split = read.leaf.region.parts.front().first;
+  auto it = writes.find(read.leaf.region.allocation);
+  if (it == writes.end() || !makesViews(split))
+    return;
+  for (unsigned write : it->second)
+    if (write > split && (at == trace.getEvents().size() ||
+                          !trace.areExclusiveEvents(write, at)))
+      refuse({write,
+              "writes what several views that one op made look at, and "
+              "one of these is read later",
+              split});
 }
 
 /// Whether autograd counts the writes to two regions of one allocation
@@ -163,27 +210,26 @@ bool Gradients::makesViews(unsigned split) const {
 
 void Gradients::checkWrite(unsigned index) {
   const Event &event = trace.getEvents()[index];
+  for (const MemoryRegion &region : event.writes)
+    writes[region.allocation].push_back(index);
   for (const MemoryRegion &region : event.writes) {
     StringAttr slot = trace.getSlot(region.allocation);
     if (slot && isa_and_nonnull<ParameterOp>(symbols.lookup(slot))) {
-      refusals.push_back({index, "writes a parameter"});
-      return;
+      return refuse({index, "writes a parameter"});
     }
     auto it = keepers.find(region.allocation);
     if (it != keepers.end())
       for (auto &[keeper, kept] : llvm::reverse(it->second))
         if (haveOneCounter(kept, region) &&
             !trace.areExclusiveEvents(keeper, index)) {
-          refusals.push_back(
-              {index, "changes what an op keeps for its backward", keeper});
+          refuse({index, "changes what an op keeps for its backward", keeper});
           return;
         }
     if (!gradient[index])
       continue;
     for (auto [split, part] : region.parts)
       if (makesViews(split)) {
-        refusals.push_back(
-            {index, "writes one of several views that one op made", split});
+        refuse({index, "writes one of several views that one op made", split});
         return;
       }
   }
@@ -220,6 +266,21 @@ static OperatorOp getView(Value value) {
       op.getAliasedOperand(0) != 0 || !names.contains(op.getName()))
     return {};
   return op;
+}
+
+/// The op that splits a tensor into a list, if a value is a view that was taken
+/// out of that.
+static OperatorOp getSplit(Value value) {
+  Operation *taken = value.getDefiningOp();
+  auto getItem = dyn_cast_or_null<OperatorOp>(taken);
+  if (!isa_and_nonnull<UnpackOp>(taken) &&
+      !(getItem && getItem.getName() == "aten::__getitem__"))
+    return {};
+  auto split = taken->getOperand(0).getDefiningOp<OperatorOp>();
+  if (!split || !splitsTensor(split.getName()) ||
+      split.getAliasedOperand(0) != 0)
+    return {};
+  return split;
 }
 
 namespace {
@@ -391,14 +452,11 @@ static SmallVector<int64_t> getKind(const Trace &trace, SymbolTable &symbols,
   while (leaf.event != Leaf::None) {
     const Event &event = trace.getEvents()[leaf.event];
     auto op = dyn_cast<OperatorOp>(event.op);
-    const Read *first = nullptr;
-    for (const Read &read : event.reads)
-      if (read.operand == 0) {
-        // Of several that it may be, nobody knows which.
-        if (first)
-          return {leaf.event, leaf.index, 0};
-        first = &read;
-      }
+    // Of several that it may be, nobody knows which.
+    auto isFirst = [](const Read &read) { return read.operand == 0; };
+    const Read *first = llvm::find_if(event.reads, isFirst);
+    if (llvm::count_if(event.reads, isFirst) != 1)
+      first = nullptr;
     bool keeps = event.kind == Event::Nop || (op && keepsKind(op, symbols));
     if (!first || leaf.index != 0)
       break;
@@ -548,6 +606,8 @@ bool Writes::isSame(unsigned frame, Value a, Value b) const {
 
 /// What a value is a view of, or one tensor with; null if it is neither.
 Value Writes::getSource(Value value) const {
+  if (OperatorOp split = getSplit(value))
+    return split.getOperand(0);
   auto op = value.getDefiningOp<OperatorOp>();
   if (!op)
     return {};
@@ -768,6 +828,10 @@ bool Writes::plan(unsigned index, SmallVectorImpl<Level> &levels,
     while (!isEnough()) {
       if (OperatorOp view = getView(level.root))
         level.steps.insert(level.steps.begin(), view);
+      if (getSplit(level.root)) {
+        whyNot = "it writes through a view that cannot be put together again";
+        return false;
+      }
       if (Value source = getSource(level.root)) {
         level.root = source;
       } else {
@@ -898,7 +962,17 @@ void Writes::rename(const Level &level, Value made) {
     }
     for (Value link : llvm::reverse(chain)) {
       // What an in-place op returns is what it writes.
-      if (OperatorOp view = getView(link); view && view != write) {
+      if (OperatorOp split = getSplit(link)) {
+        Value &list = versions[split.getResult(0)];
+        if (!list) {
+          Operation *again = builder.clone(*split);
+          again->setOperand(0, version);
+          list = again->getResult(0);
+        }
+        Operation *taken = builder.clone(*link.getDefiningOp());
+        taken->setOperand(0, list);
+        version = taken->getResult(cast<OpResult>(link).getResultNumber());
+      } else if (OperatorOp view = getView(link); view && view != write) {
         Operation *again = builder.clone(*view);
         again->setOperand(0, version);
         version = again->getResult(0);
