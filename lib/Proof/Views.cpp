@@ -45,6 +45,12 @@ struct Range {
     return dim == other.dim && end && (*end < 0) == (other.begin < 0) &&
            (begin < 0) == (*end < 0) && *end <= other.begin;
   }
+  /// Whether all of the other one lies in this, both counted from the start.
+  bool contains(const Range &other) const {
+    return dim == other.dim && begin >= 0 && begin <= other.begin &&
+           (!end ||
+            (*end >= 0 && other.end && *other.end >= 0 && *other.end <= *end));
+  }
   /// Whether the other one begins where this ends, whatever the size is: what
   /// begins with the dimension may end at a place counted from either side.
   bool isFollowedBy(const Range &other) const {
@@ -173,12 +179,16 @@ Term Executor::writeStep(Term step, Term version, Term content) {
   std::optional<Range> range = getRange(terms, step);
   while (terms.isWrite(version)) {
     Term written = terms.getOperands(version)[1];
-    // A write that hides an older one of the same view.
+    // A write that hides an older one of the same view, or of a part of it.
     if (written == step) {
       version = terms.getOperands(version)[0];
       continue;
     }
     std::optional<Range> other = getRange(terms, written);
+    if (range && other && range->contains(*other)) {
+      version = terms.getOperands(version)[0];
+      continue;
+    }
     if (!range || !other || !range->isBefore(*other))
       break;
     later.push_back(version);
@@ -301,6 +311,22 @@ static bool keepsKind(const TermTable &terms, Term term) {
           terms.isInPlace(term) || convKeepsSizes(terms, term));
 }
 
+/// Views whose sizes those of their operand decide.
+static bool isSizedView(const TermTable &terms, Term term) {
+  static const llvm::StringSet<> names = {
+      "aten::slice",     "aten::select",   "aten::narrow",   "aten::unsqueeze",
+      "aten::transpose", "aten::permute",  "aten::t",        "aten::squeeze",
+      "aten::view",      "aten::expand",   "aten::detach",   "aten::alias",
+      "aten::movedim",   "aten::swapaxes", "aten::swapdims", "aten::chunk",
+      "aten::split"};
+  StringRef name = terms.getName(term).getValue();
+  if (name != "element")
+    return names.contains(name);
+  Term split = terms.getOperands(term)[0];
+  return terms.isCalled(split, "aten::chunk") ||
+         terms.isCalled(split, "aten::split");
+}
+
 Term Executor::getKind(Term term) {
   Term asked = term;
   SmallVector<Term> steps;
@@ -309,9 +335,7 @@ Term Executor::getKind(Term term) {
       term = it->second;
       break;
     }
-    StringRef name = terms.getName(term).getValue();
-    if (name == "aten::slice" || name == "aten::select" ||
-        name == "aten::narrow")
+    if (isSizedView(terms, term))
       steps.push_back(term);
     else if (!keepsKind(terms, term))
       break;

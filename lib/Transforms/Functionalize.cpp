@@ -492,6 +492,9 @@ struct Level {
   /// first.
   SmallVector<OperatorOp> steps;
   SmallVector<OpOperand *> uses;
+  /// Whether the write goes to a copy of the root, because the parts that the
+  /// steps leave out cannot be put together with what it makes.
+  bool copiesRoot = false;
   /// The result of `op` that is that new version; nothing if it has none yet.
   std::optional<unsigned> result;
 };
@@ -532,6 +535,7 @@ private:
   std::optional<unsigned> findResult(unsigned inner, Operation *op,
                                      Value root) const;
   Value writeNew(const Level &level);
+  Value writeCopy(const Level &level);
   Value splice(OpBuilder &builder, Location loc, const Level &level,
                Value written);
   void rename(const Level &level, Value made);
@@ -783,7 +787,10 @@ bool Writes::plan(unsigned index, SmallVectorImpl<Level> &levels,
   // From the write to the model's entry.
   Operation *at = write;
   for (unsigned frame = home;; frame = trace.getFrames()[frame].parent) {
-    levels.push_back({frame, at, {}, {}, {}, {}});
+    Level level;
+    level.frame = frame;
+    level.op = at;
+    levels.push_back(std::move(level));
     at = trace.getFrames()[frame].op;
     if (frame == 0)
       break;
@@ -839,7 +846,8 @@ bool Writes::plan(unsigned index, SmallVectorImpl<Level> &levels,
         return false;
       }
     }
-    if (!canSplice(level.frame, level.steps)) {
+    level.copiesRoot = i == 0 && !canSplice(level.frame, level.steps);
+    if (i != 0 && !canSplice(level.frame, level.steps)) {
       whyNot = "it writes through a view that cannot be put together again";
       return false;
     }
@@ -885,6 +893,25 @@ Value Writes::writeNew(const Level &level) {
   }
   makeOutOfPlace(write);
   return write.getResult(0);
+}
+
+/// Lets the write write a copy of the root, by the same views of that. Returns
+/// the copy.
+Value Writes::writeCopy(const Level &level) {
+  OpBuilder builder(write);
+  Location loc = stripNames(write.getLoc());
+  Value none = ConstantOp::create(builder, loc, builder.getUnitAttr());
+  Value copy = OperatorOp::create(builder, loc, "aten::clone", "",
+                                  {level.root, none}, level.root.getType())
+                   .getResult(0);
+  Value part = copy;
+  for (OperatorOp step : level.steps) {
+    Operation *again = builder.clone(*step);
+    again->setOperand(0, part);
+    part = again->getResult(0);
+  }
+  write->setOperand(0, part);
+  return copy;
 }
 
 /// The root with `written` in the place of the part that the steps lead to.
@@ -1019,7 +1046,8 @@ bool Writes::change(unsigned index, StringRef &whyNot) {
   if (!plan(index, levels, whyNot))
     return false;
   Location loc = stripNames(write.getLoc());
-  Value made = writeNew(levels.front());
+  Value made = levels.front().copiesRoot ? writeCopy(levels.front())
+                                         : writeNew(levels.front());
   for (auto [i, level] : llvm::enumerate(levels)) {
     if (i != 0) {
       made = makeVersion(levels[i - 1], level, made);
@@ -1028,7 +1056,8 @@ bool Writes::change(unsigned index, StringRef &whyNot) {
     }
     OpBuilder builder(level.op->getContext());
     builder.setInsertionPointAfter(level.op);
-    made = splice(builder, loc, level, made);
+    if (!level.copiesRoot)
+      made = splice(builder, loc, level, made);
     rename(level, made);
   }
   return true;

@@ -247,3 +247,36 @@ fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attribute
   %8 = fqat.op "aten::add" overload "Tensor"(%7, %5) : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
   fqat.return %1#0, %8 : !fqat.tensor, !fqat.tensor
 }
+
+// -----
+
+// A transposed tensor has no parts that could be put together, and places that
+// are counted from both ends may lie either way: the write goes to a copy.
+// CHECK-LABEL: fqat.module @"$" class "__torch__.Copied"
+fqat.module @"$" class "__torch__.Copied" slots ["weight"]
+fqat.storage @"$s0" "float32" on "cpu" = dense<0> : tensor<4xi8>
+fqat.parameter @weight : !fqat.tensor = #fqat.tensor<@"$s0", float32, [1], [1], requires_grad>
+fqat.method @forward(%x: !fqat.tensor) -> (!fqat.tensor, !fqat.tensor) attributes {instance = @"$"} {
+  // CHECK: %[[A:.*]] = fqat.op "aten::exp"
+  // CHECK: %[[B:.*]] = fqat.op "aten::clone"(%[[A]]
+  // CHECK-NEXT: %[[T:.*]] = fqat.op "aten::transpose"(%[[B]]
+  // CHECK-NEXT: fqat.op "aten::relu_"(%[[T]])
+  // CHECK: %[[C:.*]] = fqat.op "aten::exp"
+  // CHECK: %[[D:.*]] = fqat.op "aten::clone"(%[[C]]
+  // CHECK-NEXT: %[[S:.*]] = fqat.op "aten::slice" overload "Tensor"(%[[D]]
+  // CHECK-NEXT: fqat.op "aten::relu_"(%[[S]])
+  // CHECK: fqat.return %[[B]], %[[D]]
+  %w = fqat.get @weight : !fqat.tensor
+  %zero = fqat.constant 0 : i64
+  %one = fqat.constant 1 : i64
+  %two = fqat.constant 2 : i64
+  %last = fqat.constant -1 : i64
+  %h = fqat.op "aten::conv2d"(%x, %w) : (!fqat.tensor, !fqat.tensor) -> !fqat.tensor
+  %a = fqat.op "aten::exp"(%h) : (!fqat.tensor) -> !fqat.tensor
+  %t = fqat.op "aten::transpose"(%a, %zero, %one) aliases [0] : (!fqat.tensor, !fqat.int, !fqat.int) -> !fqat.tensor
+  %b = fqat.op "aten::relu_"(%t) writes [0] aliases [0] : (!fqat.tensor) -> !fqat.tensor
+  %c = fqat.op "aten::exp"(%h) : (!fqat.tensor) -> !fqat.tensor
+  %s = fqat.op "aten::slice" overload "Tensor"(%c, %zero, %two, %last, %one) aliases [0] : (!fqat.tensor, !fqat.int, !fqat.int, !fqat.int, !fqat.int) -> !fqat.tensor
+  %d = fqat.op "aten::relu_"(%s) writes [0] aliases [0] : (!fqat.tensor) -> !fqat.tensor
+  fqat.return %a, %c : !fqat.tensor, !fqat.tensor
+}
