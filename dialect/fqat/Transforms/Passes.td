@@ -205,7 +205,8 @@ def FunctionalizePass : Pass<"fqat-functionalize", "::mlir::ModuleOp"> {
   let summary = "Make writes that autograd refuses out of place";
   let description = [{
     Autograd refuses a write to memory that an earlier op keeps for its
-    backward, and one to a result of an op that makes several views (`chunk`).
+    backward, and one to a result of an op that makes several views (`chunk`),
+    or to what these look at.
     Such a write becomes out of place, with the same bits, and its later readers
     read what it made. Through a slice, that is a concatenation of what stays
     and what is new.
@@ -222,7 +223,8 @@ def FunctionalizePass : Pass<"fqat-functionalize", "::mlir::ModuleOp"> {
     ```
 
     An activation takes its other form; what may convert its operands, or
-    broadcast them, writes a copy. All other writes stay as they are.
+    broadcast them, writes a copy. Through a view that is no range, the write
+    goes to a copy of the whole. All other writes stay as they are.
 
     Restriction: a write that is seen where it cannot be renamed (by the model's
     caller, in a slot, through a list or a view that may be a copy) stays, with
