@@ -1,7 +1,7 @@
 """Bugs that a pass could have, put in on purpose: the proof or the check catches each.
 
-`fqat-mlir-opt --fqat-test-mutations` fixes a model (with --functionalize), puts in one bug at a time, and prints what
-caught it. The kinds are defined in tools/fqat-mlir-opt/Mutations.cpp.
+`fqat-mlir-opt --fqat-test-mutations` fixes a model (with --functionalize), puts in one bug at a
+time, and prints what caught it. The kinds are defined in tools/fqat-mlir-opt/Mutations.cpp.
 """
 
 import os
