@@ -55,6 +55,9 @@ void buildFixPipeline(OpPassManager &manager, const PipelineOptions &options) {
   manager.addPass(createInsertOutNopPass(nopOptions));
   manager.addPass(
       createHoistTailPass(makeAnchorOptions<HoistTailPassOptions>(options)));
+  // Behind what moves ops: a write that stays in place was in its way already.
+  if (options.functionalize)
+    manager.addPass(createFunctionalizePass());
   addAssignBits(manager, options);
   buildCheckPipeline(manager, options);
 }
@@ -94,6 +97,10 @@ struct FixOptions : public PassPipelineOptions<FixOptions> {
   Option<std::string> nopInstances{*this, "nop-instances",
                                    llvm::cl::desc("each or owner"),
                                    llvm::cl::init("each")};
+  Option<bool> functionalize{
+      *this, "functionalize",
+      llvm::cl::desc("Writes that autograd refuses become out of place"),
+      llvm::cl::init(false)};
   Option<std::string> bits{*this, "bits",
                            llvm::cl::desc("A file of bit widths")};
 };
@@ -114,6 +121,7 @@ void registerPipelines() {
         result.nopName = options.nopName;
         result.cloneParams = options.cloneParams;
         result.nopInstances = options.nopInstances;
+        result.functionalize = options.functionalize;
         result.bits = options.bits;
         buildFixPipeline(manager, result);
       });

@@ -36,13 +36,22 @@ bool mayHoldTensors(Type type) {
 //===----------------------------------------------------------------------===//
 
 Executor::Executor(TermTable &terms, const Contents &contents,
-                   SymbolTable &symbols, mlir::ModuleOp model)
+                   SymbolTable &symbols, mlir::ModuleOp model, bool isOriginal)
     : terms(terms), contents(contents), symbols(symbols), model(model),
-      memory(terms.get("memory", {})) {
+      memory(terms.get("memory", {})), isOriginal(isOriginal) {
   groups.emplace_back();
   locations.reserve(terms.getNumExpected());
   for (StringRef start : {"random", "effects", "elements"})
     addLocation({terms.get(start, {}), 0, nullptr}, /*isContainer=*/false);
+  // A slice of all is the tensor itself, as long as no op changes the sizes of
+  // one name alone.
+  dropsWholeSlices = !model
+                          .walk([](OperatorOp op) {
+                            return changesShape(op.getName())
+                                       ? WalkResult::interrupt()
+                                       : WalkResult::advance();
+                          })
+                          .wasInterrupted();
 }
 
 LogicalResult Executor::undecided(Operation *op, const Twine &why) {
@@ -358,12 +367,9 @@ void Executor::writeTensor(const SymbolicValue &tensor, Term content,
     for (Term view = tensor.term; view != memory;
          view = terms.getOperands(view).front())
       repeats |= mayRepeat(terms.getName(view).getValue());
-    // A write that hides an older one of the same view.
-    Term base = state.content;
-    while (terms.isWrite(base) && terms.getOperands(base)[1] == tensor.term)
-      base = terms.getOperands(base)[0];
-    state.content = terms.get(repeats ? "write_repeated" : "write",
-                              {base, tensor.term, content});
+    state.content = repeats ? terms.get("write_repeated",
+                                        {state.content, tensor.term, content})
+                            : writeView(tensor.term, state.content, content);
   }
   if (changesShape)
     state.shape = state.content;
@@ -388,17 +394,6 @@ Term Executor::resolve(Term term) const {
     term = terms.getOperands(term)[it->second ? 1 : 2];
   }
   return term;
-}
-
-Term Executor::readView(Term view, Term version) {
-  version = resolve(version);
-  if (view == memory)
-    return version;
-  if (terms.isWrite(version) && terms.getOperands(version)[1] == view)
-    return resolve(terms.getOperands(version)[2]);
-  SmallVector<Term> operands(terms.getOperands(view));
-  operands[0] = readView(operands[0], version);
-  return terms.get(terms.getName(view), terms.getDetail(view), operands);
 }
 
 const Items *Executor::getItems(const SymbolicValue &value) const {

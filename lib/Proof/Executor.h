@@ -30,6 +30,9 @@ namespace fqat {
 /// Whether a value of this type may hold a tensor.
 bool mayHoldTensors(mlir::Type type);
 
+/// In-place operators after which the tensor has other sizes.
+bool changesShape(llvm::StringRef name);
+
 /// What an SSA value holds.
 struct SymbolicValue {
   enum Kind {
@@ -73,7 +76,7 @@ struct LocationState {
 class Executor {
 public:
   Executor(TermTable &terms, const Contents &contents,
-           mlir::SymbolTable &symbols, mlir::ModuleOp model);
+           mlir::SymbolTable &symbols, mlir::ModuleOp model, bool isOriginal);
 
   /// Fails where something is not decided; `getReason` tells what.
   llvm::LogicalResult run(MethodOp method);
@@ -98,7 +101,8 @@ public:
   /// All random draws, and all that is seen from outside, in order.
   Term getRandom() const { return read(randomLocation); }
   Term getEffects() const { return read(effectLocation); }
-  /// The checks that sizes and constants decide, each with its conditions.
+  /// The checks that sizes and constants decide, each with its conditions, and
+  /// the dimensions (`has_dim`) that slices of all ask for.
   llvm::ArrayRef<Term> getShapeChecks() const {
     return shapeChecks.getArrayRef();
   }
@@ -150,7 +154,24 @@ private:
   void writeTensor(const SymbolicValue &tensor, Term content,
                    bool changesShape);
   void writeUnknown(unsigned location, Term content);
+
+  // Views (Views.cpp)
+  llvm::SmallVector<Term> getSteps(Term view);
+  Term readStep(Term step, Term version);
+  Term writeStep(Term step, Term version, Term content);
+  Term forgetBase(Term version);
   Term readView(Term view, Term version);
+  Term writeView(Term view, Term version, Term content);
+  /// Gives a slice the numbers that it was not given.
+  void normalizeSlice(OperatorOp op, llvm::MutableArrayRef<Term> operands);
+  /// Whether a view is a slice of the whole of its operand; notes that it has
+  /// the dimension.
+  bool takesWhole(OperatorOp op, llvm::ArrayRef<Term> operands);
+  /// A term for the sizes, the dtype and the device of a term: two with equal
+  /// ones have equal sizes and so on.
+  Term getKind(Term term);
+  std::optional<Term> joinParts(Term list, Term dim);
+
   Term resolve(Term term) const;
   Term getContent(const SymbolicValue &value);
   Term getShape(const SymbolicValue &value);
@@ -230,6 +251,9 @@ private:
   llvm::DenseMap<mlir::Attribute, unsigned> slots;
   llvm::DenseMap<unsigned, mlir::Type> cellTypes;
   llvm::DenseMap<Term, bool> assumptions;
+  llvm::DenseMap<Term, Term> kinds;
+  bool dropsWholeSlices = false;
+  bool isOriginal;
   llvm::SmallVector<std::pair<Term, bool>> conditions;
   unsigned depth = 0, loopDepth = 0;
 

@@ -60,13 +60,12 @@ static StringRef getOutOfPlaceName(StringRef name) {
   return names.contains(name) ? name.drop_back() : StringRef();
 }
 
-/// In-place operators after which the tensor has other sizes.
-static bool changesShape(StringRef name) {
+bool changesShape(StringRef name) {
   static const llvm::StringSet<> names = {
       "aten::transpose_", "aten::squeeze_",   "aten::unsqueeze_",
       "aten::t_",         "aten::swapaxes_",  "aten::swapdims_",
       "aten::resize_",    "aten::resize_as_", "aten::set_",
-      "aten::set_data"};
+      "aten::set_data",   "aten::as_strided_"};
   return names.contains(name);
 }
 
@@ -412,6 +411,7 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
     }
     return runEffect(op, operands, values);
   }
+  normalizeSlice(op, operands);
   StringRef outOfPlace = getOutOfPlaceName(name);
   StringAttr label = outOfPlace.empty()
                          ? op.getNameAttr()
@@ -429,8 +429,20 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
   bool isCopy = name == "aten::clone" && op.getNumOperands() == 2 &&
                 isa_and_nonnull<UnitAttr>(
                     getConstant(values[op.getOperand(1)]).value_or(nullptr));
-  Term term =
-      isCopy ? operands[0] : note(terms.get(label, detail, operands), op);
+  std::optional<Term> known;
+  if (isCopy)
+    known = operands[0];
+  else if (name == "aten::cat" && operands.size() == 2)
+    known = joinParts(operands[0], operands[1]);
+  else if (name == "aten::copy_" && operands.size() == 3 &&
+           getKind(operands[0]) == getKind(operands[1]))
+    // Nothing to convert, and no size to spread over another.
+    known = operands[1];
+  Term term = known ? *known : note(terms.get(label, detail, operands), op);
+  // Out of place, these convert what is no float; in place, they fail on it.
+  if (name == "aten::sigmoid_" || name == "aten::tanh_")
+    if (isOriginal && conditions.empty() && loopDepth == 0)
+      terms.noteInPlace(term);
   if (isRandom)
     setState(randomLocation, {terms.get("drawn", {term}), 0, nullptr});
 
@@ -466,8 +478,12 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
     int64_t aliased = op.getAliasedOperand(i);
     Type type = result.getType();
     if (aliased < 0) {
+      // Parts that are put together have the sizes of what they are parts of.
+      Term shape = content;
+      while (known && terms.isWrite(shape))
+        shape = terms.getOperands(shape).front();
       if (isa<TensorType>(type))
-        values[result] = makeTensor(content, content);
+        values[result] = makeTensor(content, shape);
       else
         values[result] = makeUnknown(type, content,
                                      /*isShared=*/!isa<TupleType>(type));
@@ -480,6 +496,10 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
     }
     if (source.kind == SymbolicValue::Tensor && aliased == 0 &&
         isa<TensorType>(type) && isView(name)) {
+      if (takesWhole(op, operands)) {
+        values[result] = source;
+        continue;
+      }
       SmallVector<Term> parts(operands);
       parts[0] = source.term;
       SymbolicValue view = source;

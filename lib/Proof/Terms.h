@@ -11,6 +11,7 @@
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/Support/Allocator.h"
 
 #include <optional>
@@ -77,6 +78,13 @@ public:
   /// value.
   bool isMadeOfSizes(Term term);
 
+  /// Notes that a term is what an in-place operator has made on every way
+  /// through the original: it has the dtype of its first operand.
+  void noteInPlace(Term term) { inPlace.insert(term); }
+  bool isInPlace(Term term) const { return inPlace.contains(term); }
+  /// Another method is run, which may be given other dtypes.
+  void forgetInPlace() { inPlace.clear(); }
+
   /// The text of a term, `depth` operations deep.
   std::string print(Term term, unsigned depth) const;
 
@@ -99,6 +107,7 @@ private:
   mlir::StringAttr constantName, chooseName, writeName, listName;
   llvm::BumpPtrAllocator allocator;
   std::vector<Node> terms;
+  llvm::DenseSet<Term> inPlace;
   llvm::DenseMap<Key, Term> numbers;
 };
 

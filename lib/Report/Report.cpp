@@ -126,6 +126,8 @@ StringRef getName(Change::Kind kind) {
     return "loop";
   case Change::Function:
     return "function";
+  case Change::Write:
+    return "write";
   }
   llvm_unreachable("all kinds are named");
 }
@@ -151,6 +153,8 @@ StringRef getDescription(Change::Kind kind) {
     return "A loop was written out.";
   case Change::Function:
     return "A called function was written in place.";
+  case Change::Write:
+    return "A write became out of place, so that the model can be trained.";
   }
   llvm_unreachable("all kinds are described");
 }

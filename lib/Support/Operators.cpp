@@ -8,6 +8,7 @@
 
 #include "fqat/Support/Operators.h"
 
+#include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
 
@@ -92,6 +93,233 @@ bool isGradMode(OperatorOp op) {
   auto type = dyn_cast<ObjectType>(op.getOperand(0).getType());
   return type &&
          type.getSpelling().starts_with("__torch__.torch.autograd.grad_mode.");
+}
+
+/// What derivatives.yaml keeps of the out-of-place operators.
+static const llvm::StringMap<Saved> &getSavedTable() {
+  static const llvm::StringMap<Saved> table = [] {
+    llvm::StringMap<Saved> made;
+    auto add = [&](Saved saved, std::initializer_list<StringRef> names) {
+      for (StringRef name : names)
+        made[name] = saved;
+    };
+    // Sizes, indices and masks are no memory of the model.
+    add(Saved::Nothing, {"add",
+                         "sub",
+                         "rsub",
+                         "neg",
+                         "cat",
+                         "concat",
+                         "stack",
+                         "hstack",
+                         "vstack",
+                         "view",
+                         "reshape",
+                         "view_as",
+                         "reshape_as",
+                         "_reshape_alias",
+                         "_unsafe_view",
+                         "permute",
+                         "transpose",
+                         "t",
+                         "unsqueeze",
+                         "squeeze",
+                         "slice",
+                         "select",
+                         "narrow",
+                         "expand",
+                         "expand_as",
+                         "flatten",
+                         "unflatten",
+                         "ravel",
+                         "movedim",
+                         "swapaxes",
+                         "swapdims",
+                         "chunk",
+                         "split",
+                         "split_with_sizes",
+                         "tensor_split",
+                         "unbind",
+                         "unsafe_chunk",
+                         "unsafe_split",
+                         "contiguous",
+                         "clone",
+                         "to",
+                         "type_as",
+                         "float",
+                         "half",
+                         "double",
+                         "alias",
+                         "detach",
+                         "diagonal",
+                         "unfold",
+                         "im2col",
+                         "col2im",
+                         "repeat",
+                         "repeat_interleave",
+                         "tile",
+                         "roll",
+                         "flip",
+                         "mean",
+                         "sum",
+                         "cumsum",
+                         "pad",
+                         "constant_pad_nd",
+                         "upsample_nearest1d",
+                         "upsample_nearest2d",
+                         "upsample_nearest3d",
+                         "upsample_linear1d",
+                         "upsample_bilinear2d",
+                         "upsample_trilinear3d",
+                         "upsample_bicubic2d",
+                         "dropout",
+                         "feature_dropout",
+                         "alpha_dropout",
+                         "feature_alpha_dropout",
+                         "pixel_shuffle",
+                         "pixel_unshuffle",
+                         "channel_shuffle",
+                         "copy",
+                         "fill",
+                         "zero",
+                         "index",
+                         "index_select",
+                         "index_put",
+                         "gather",
+                         "scatter",
+                         "scatter_add",
+                         "embedding",
+                         "masked_fill",
+                         "masked_select",
+                         "where",
+                         "tril",
+                         "triu",
+                         "broadcast_tensors",
+                         "meshgrid",
+                         "lift_fresh",
+                         "zeros_like",
+                         "ones_like",
+                         "empty_like",
+                         "full_like",
+                         "rand_like",
+                         "randn_like",
+                         "new_zeros",
+                         "new_ones",
+                         "new_empty",
+                         "new_full",
+                         "floor",
+                         "ceil",
+                         "round",
+                         "trunc",
+                         "sign"});
+    add(Saved::Factors, {"mul", "matmul", "mm", "bmm", "mv", "dot"});
+    add(Saved::Operands, {"_convolution",
+                          "_convolution_mode",
+                          "convolution",
+                          "conv1d",
+                          "conv2d",
+                          "conv3d",
+                          "conv_transpose1d",
+                          "conv_transpose2d",
+                          "conv_transpose3d",
+                          "linear",
+                          "addmm",
+                          "addbmm",
+                          "baddbmm",
+                          "addmv",
+                          "addcmul",
+                          "addcdiv",
+                          "einsum",
+                          "bilinear",
+                          "div",
+                          "batch_norm",
+                          "_batch_norm_impl_index",
+                          "native_batch_norm",
+                          "instance_norm",
+                          "layer_norm",
+                          "native_layer_norm",
+                          "group_norm",
+                          "native_group_norm",
+                          "local_response_norm",
+                          "silu",
+                          "mish",
+                          "gelu",
+                          "hardswish",
+                          "hardsigmoid",
+                          "prelu",
+                          "log_sigmoid",
+                          "abs",
+                          "log",
+                          "log2",
+                          "log10",
+                          "log1p",
+                          "sin",
+                          "cos",
+                          "square",
+                          "clamp",
+                          "clamp_min",
+                          "clamp_max",
+                          "maximum",
+                          "minimum",
+                          "hypot",
+                          "atan2",
+                          "lerp",
+                          "max_pool1d",
+                          "max_pool2d",
+                          "max_pool3d",
+                          "max_pool2d_with_indices",
+                          "adaptive_max_pool2d",
+                          "avg_pool1d",
+                          "avg_pool2d",
+                          "avg_pool3d",
+                          "adaptive_avg_pool1d",
+                          "adaptive_avg_pool2d",
+                          "adaptive_avg_pool3d",
+                          "reflection_pad1d",
+                          "reflection_pad2d",
+                          "replication_pad1d",
+                          "replication_pad2d",
+                          "grid_sampler",
+                          "grid_sampler_2d",
+                          "var",
+                          "prod"});
+    add(Saved::Result, {"relu", "sigmoid", "tanh", "exp", "softmax",
+                        "log_softmax", "sqrt", "rsqrt", "reciprocal"});
+    return made;
+  }();
+  return table;
+}
+
+Saved getSaved(StringRef name) {
+  if (!name.consume_front("aten::"))
+    return Saved::All;
+  bool isInPlace = name.ends_with("_") && !name.ends_with("__");
+  // In place, these compute their gradient from what they have made.
+  static const llvm::StringSet<> keepResult = {
+      "leaky_relu_", "elu_",   "celu_",      "selu_",
+      "hardtanh_",   "relu6_", "threshold_", "rrelu_"};
+  if (isInPlace && keepResult.contains(name))
+    return Saved::Result;
+  const llvm::StringMap<Saved> &table = getSavedTable();
+  auto it = table.find(isInPlace ? name.drop_back() : name);
+  return it == table.end() ? Saved::All : it->second;
+}
+
+bool stopsGradient(StringRef name) {
+  static const llvm::StringSet<> names = {
+      "aten::detach",      "aten::gt",          "aten::lt",
+      "aten::ge",          "aten::le",          "aten::eq",
+      "aten::ne",          "aten::argmax",      "aten::argmin",
+      "aten::argsort",     "aten::logical_not", "aten::logical_and",
+      "aten::logical_or",  "aten::isnan",       "aten::nonzero",
+      "aten::zeros_like",  "aten::ones_like",   "aten::empty_like",
+      "aten::full_like",   "aten::rand_like",   "aten::randn_like",
+      "aten::new_zeros",   "aten::new_ones",    "aten::new_empty",
+      "aten::new_full",    "aten::arange",      "aten::zeros",
+      "aten::ones",        "aten::empty",       "aten::full",
+      "aten::bernoulli",   "prim::data",        "aten::floor_divide",
+      "aten::bitwise_not", "aten::bitwise_and", "aten::bitwise_or"};
+  return names.contains(name);
 }
 
 bool raises(Block &arm) {

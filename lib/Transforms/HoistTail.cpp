@@ -17,6 +17,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "OutOfPlace.h"
 #include "Rerouter.h"
 #include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
@@ -379,19 +380,6 @@ LogicalResult HoistTail::checkOrder(const Round &round, unsigned frame,
 // Out of place
 //===----------------------------------------------------------------------===//
 
-/// The operator that computes the same bits out of place, whatever the kind of
-/// the tensor; empty if none does.
-static StringRef getFunctionalName(OperatorOp op) {
-  static const llvm::StringSet<> names = {
-      "aten::relu_",           "aten::relu6_",     "aten::hardtanh_",
-      "aten::leaky_relu_",     "aten::elu_",       "aten::celu_",
-      "aten::selu_",           "aten::silu_",      "aten::mish_",
-      "aten::gelu_",           "aten::hardswish_", "aten::hardsigmoid_",
-      "aten::sigmoid_",        "aten::tanh_",      "aten::dropout_",
-      "aten::feature_dropout_"};
-  return names.contains(op.getName()) ? op.getName().drop_back() : StringRef();
-}
-
 /// Makes every write that is to blame for a conflict out of place.
 bool HoistTail::makeOutOfPlace(const Round &round, unsigned frame,
                                const Conflict &conflict) {
@@ -420,8 +408,7 @@ bool HoistTail::makeOutOfPlace(const Round &round, unsigned event) {
   const Trace &trace = round.trace;
   const Event &write = trace.getEvents()[event];
   auto op = dyn_cast<OperatorOp>(write.op);
-  if (!op || op.getNumResults() != 1 || op.getWrites()->size() != 1 ||
-      !op.isWritten(0) || op.getAliasedOperand(0) != 0 ||
+  if (!writesFirstOperand(op) ||
       trace.getFramesOf(trace.getFrames()[write.frame].body).size() != 1)
     return false;
   for (const MemoryRegion &region : write.writes)
@@ -458,20 +445,7 @@ bool HoistTail::makeOutOfPlace(const Round &round, unsigned event) {
   for (auto [reader, operand] : renamed)
     reader->setOperand(operand, op.getResult(0));
 
-  OpBuilder builder(op);
-  StringRef name = getFunctionalName(op);
-  if (!name.empty()) {
-    op.setNameAttr(builder.getStringAttr(name));
-    op.removeWritesAttr();
-    op.removeAliasesAttr();
-    return true;
-  }
-  // Another op may convert its operands in place: it writes a copy.
-  Value none = ConstantOp::create(builder, op.getLoc(), builder.getUnitAttr());
-  auto copy =
-      OperatorOp::create(builder, op.getLoc(), "aten::clone", "",
-                         {op.getOperand(0), none}, op.getOperand(0).getType());
-  op->setOperand(0, copy.getResult(0));
+  fqat::makeOutOfPlace(op);
   return true;
 }
 

@@ -286,6 +286,10 @@ static OpT rebuildWithResult(OpT op, ValueRange operands, Type added) {
   return rebuilt;
 }
 
+IfOp addResult(IfOp op, Type type) {
+  return rebuildWithResult(op, op->getOperands(), type);
+}
+
 FailureOr<std::pair<Value, Value>> Rerouter::split(OpOperand &use,
                                                    Value value) {
   Operation *user = use.getOwner();
@@ -349,8 +353,7 @@ FailureOr<std::pair<Value, Value>> Rerouter::split(OpOperand &use,
       Value added = yield == user ? value : yield->getOperand(index);
       yield->insertOperands(yield->getNumOperands(), {added});
     }
-    IfOp rebuilt = rebuildWithResult(branch, branch->getOperands(),
-                                     branch->getResult(index).getType());
+    IfOp rebuilt = addResult(branch, branch->getResult(index).getType());
     return std::pair<Value, Value>(rebuilt.getResult(index),
                                    rebuilt.getResults().back());
   }

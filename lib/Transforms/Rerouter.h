@@ -78,6 +78,9 @@ private:
 /// Whether `a` comes before `b` in the text of the bodies that both lie in.
 bool isBeforeInText(mlir::Operation *a, mlir::Operation *b);
 
+/// Gives an if one more result, which its arms yield already.
+IfOp addResult(IfOp op, mlir::Type type);
+
 } // namespace fqat
 
 #endif // FQAT_LIB_TRANSFORMS_REROUTER_H

@@ -1,7 +1,7 @@
 """Bugs that a pass could have, put in on purpose: the proof or the check catches each.
 
-`fqat-mlir-opt --fqat-test-mutations` fixes a model, puts in one bug at a time, and prints what
-caught it. The kinds are defined in tools/fqat-mlir-opt/Mutations.cpp.
+`fqat-mlir-opt --fqat-test-mutations` fixes a model (with --functionalize), puts in one bug at a
+time, and prints what caught it. The kinds are defined in tools/fqat-mlir-opt/Mutations.cpp.
 """
 
 import os
@@ -43,6 +43,9 @@ CAUGHT_BY = {
     "reorder-random": "proof",
     "lose-random": "proof",
     "lose-raise": "proof",
+    "swap-parts": "proof",
+    "wrong-range": "proof",
+    "old-version": "proof",
 }
 LINE = re.compile(r"([\w-]+): places (\d+), proof (\d+), check (\d+), missed (\d+)")
 
@@ -73,6 +76,7 @@ class Siamese(nn.Module):
         self.b.weight = self.a.weight
         self.bn = nn.BatchNorm2d(width)
         self.act = nn.ReLU()
+        self.part = nn.Conv2d(2, 2, 3, padding=1)
         self.out_a = nn.Conv2d(width, 4, 1)
         self.out_b = nn.Conv2d(width, 4, 1)
         self.noise = noise
@@ -88,6 +92,7 @@ class Siamese(nn.Module):
         self.seen += 1
         a = self.act(self.bn(self.a(x)))
         b = self.act(self.bn(self.b(x)))
+        b[:, :2] = self.part(b[:, :2])
         p, q = self.noise(a, b)
         gate = p.mean()
         p.add_(1.0)

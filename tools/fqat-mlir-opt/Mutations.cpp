@@ -369,12 +369,28 @@ static Places skipOp(mlir::ModuleOp model) {
   return places;
 }
 
+/// Whether an operand is the dimension of a slice of all: any other that is
+/// sliced too will do.
+static bool isFreeDimension(OpOperand &operand) {
+  auto slice = cast<OperatorOp>(operand.getOwner());
+  if (slice.getName() != "aten::slice" || operand.getOperandNumber() != 1 ||
+      slice.getNumOperands() != 5)
+    return false;
+  auto isNumber = [&](unsigned i, int64_t number) {
+    auto constant = slice.getOperand(i).getDefiningOp<ConstantOp>();
+    auto value =
+        constant ? dyn_cast<IntegerAttr>(constant.getValue()) : nullptr;
+    return !value || value.getInt() == number;
+  };
+  return isNumber(2, 0) && isNumber(3, INT64_MAX);
+}
+
 static Places changeConstant(mlir::ModuleOp model) {
   Places places;
   for (OperatorOp op : getTensorOps(model))
     for (OpOperand &operand : op->getOpOperands()) {
       auto constant = operand.get().getDefiningOp<ConstantOp>();
-      if (!constant)
+      if (!constant || isFreeDimension(operand))
         continue;
       Attribute changed;
       Builder builder(op.getContext());
@@ -559,6 +575,82 @@ static Places tailBeforeNop(mlir::ModuleOp model) {
   return places;
 }
 
+/// The lists of parts that `cat` puts together again: some are slices.
+static SmallVector<std::pair<OperatorOp, ListOp>>
+getJoins(mlir::ModuleOp model) {
+  SmallVector<std::pair<OperatorOp, ListOp>> joins;
+  for (OperatorOp cat : getOps<OperatorOp>(model)) {
+    if (cat.getName() != "aten::cat" || cat.getResult(0).use_empty())
+      continue;
+    auto list = cat.getOperand(0).getDefiningOp<ListOp>();
+    if (list && list->getNumOperands() > 1 && list->hasOneUse() &&
+        llvm::any_of(list->getOperands(), [](Value part) {
+          auto slice = part.getDefiningOp<OperatorOp>();
+          return slice && slice.getName() == "aten::slice";
+        }))
+      joins.push_back({cat, list});
+  }
+  return joins;
+}
+
+static Places swapParts(mlir::ModuleOp model) {
+  Places places;
+  for (auto [cat, list] : getJoins(model)) {
+    Value a = list->getOperand(0), b = list->getOperand(1);
+    if (a != b)
+      places.emplace_back([list = list, a, b]() mutable {
+        list->setOperand(0, b);
+        list->setOperand(1, a);
+      });
+  }
+  return places;
+}
+
+static Places wrongRange(mlir::ModuleOp model) {
+  Places places;
+  for (auto [cat, list] : getJoins(model))
+    for (Value part : list->getOperands()) {
+      auto slice = part.getDefiningOp<OperatorOp>();
+      if (!slice || slice.getName() != "aten::slice" ||
+          slice.getNumOperands() != 5)
+        continue;
+      // The end that is a number, else the begin.
+      for (unsigned i : {3, 2}) {
+        auto constant = slice.getOperand(i).getDefiningOp<ConstantOp>();
+        auto number =
+            constant ? dyn_cast<IntegerAttr>(constant.getValue()) : nullptr;
+        if (!number || number.getInt() == INT64_MAX)
+          continue;
+        places.emplace_back([slice, i, number]() mutable {
+          OpBuilder builder(slice);
+          slice->setOperand(i, ConstantOp::create(builder, slice.getLoc(),
+                                                  builder.getI64IntegerAttr(
+                                                      number.getInt() + 1)));
+        });
+        break;
+      }
+    }
+  return places;
+}
+
+static Places oldVersion(mlir::ModuleOp model) {
+  Places places;
+  for (auto [cat, list] : getJoins(model))
+    for (Value part : list->getOperands()) {
+      auto slice = part.getDefiningOp<OperatorOp>();
+      if (!slice || slice.getName() != "aten::slice")
+        continue;
+      for (OpOperand &use : cat.getResult(0).getUses()) {
+        auto reader = dyn_cast<OperatorOp>(use.getOwner());
+        if (!reader || !readsMetadataOnly(reader.getName()))
+          places.emplace_back(
+              [&use, slice]() mutable { use.set(slice.getOperand(0)); });
+      }
+      break;
+    }
+  return places;
+}
+
 ArrayRef<Mutation> getMutations() {
   static const Mutation mutations[] = {
       {"swap-weights", swapWeights},
@@ -586,6 +678,9 @@ ArrayRef<Mutation> getMutations() {
       {"reorder-random", reorderRandom},
       {"lose-random", loseRandom},
       {"lose-raise", loseRaise},
+      {"swap-parts", swapParts},
+      {"wrong-range", wrongRange},
+      {"old-version", oldVersion},
   };
   return mutations;
 }

@@ -78,7 +78,9 @@ struct TestMutationsPass
   void runOnOperation() final {
     OwningOpRef<mlir::ModuleOp> fixed(getOperation().clone());
     PassManager manager(&getContext());
-    buildFixPipeline(manager, {});
+    PipelineOptions options;
+    options.functionalize = true;
+    buildFixPipeline(manager, options);
     if (failed(manager.run(*fixed)) ||
         failed(proveEqual(getOperation(), *fixed, /*tiesClones=*/false)))
       return signalPassFailure();

@@ -381,7 +381,8 @@ void Driver::summariseFix(double seconds) {
       {Change::Rename, "methods renamed"},
       {Change::List, "list() replaced"},
       {Change::Loop, "loops unrolled"},
-      {Change::Function, "functions inlined"}};
+      {Change::Function, "functions inlined"},
+      {Change::Write, "writes made out of place"}};
   os << input << ": " << report.anchors << " anchors, " << report.crossingValues
      << " crossing values";
   StringRef separator = "; ";

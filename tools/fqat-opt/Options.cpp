@@ -200,6 +200,10 @@ void declareOptions(CLI::App &app, Options &options) {
       ->capture_default_str()
       ->type_name("copy|share")
       ->group(model);
+  app.add_flag("--functionalize", options.pipeline.functionalize,
+               "Make in-place writes that autograd refuses out of place, so "
+               "that the fixed model can be trained")
+      ->group(model);
   app.add_option("--bits", options.pipeline.bits,
                  "Bit widths by instance, as YAML: model.22.*: {feature: 10, "
                  "weight: 8}; a later pattern wins")

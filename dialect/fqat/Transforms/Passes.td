@@ -201,6 +201,40 @@ def HoistTailPass : Pass<"fqat-hoist-tail", "::mlir::ModuleOp">,
   ];
 }
 
+def FunctionalizePass : Pass<"fqat-functionalize", "::mlir::ModuleOp"> {
+  let summary = "Make writes that autograd refuses out of place";
+  let description = [{
+    Autograd refuses a write to memory that an earlier op keeps for its
+    backward, and one to a result of an op that makes several views (`chunk`),
+    or to what these look at.
+    Such a write becomes out of place, with the same bits, and its later readers
+    read what it made. Through a slice, that is a concatenation of what stays
+    and what is new.
+
+    ```mlir
+    %v = fqat.op "aten::slice"(%x, %dim, %zero, %c, %one) aliases [0] : ...
+    %y = fqat.op "aten::conv2d"(%v, %w) : ...
+    %z = fqat.op "aten::copy_"(%v, %y, %false) writes [0] aliases [0] : ...
+    fqat.return %x
+    // becomes
+    %r = fqat.op "aten::slice"(%x, %dim, %c, %end, %one) aliases [0] : ...
+    %n = fqat.op "aten::cat"([%y, %r], %dim) : ...
+    fqat.return %n
+    ```
+
+    An activation takes its other form; what may convert its operands, or
+    broadcast them, writes a copy. Through a view that is no range, the write
+    goes to a copy of the whole. All other writes stay as they are.
+
+    Restriction: a write that is seen where it cannot be renamed (by the model's
+    caller, in a slot, through a list or a view that may be a copy) stays, with
+    a warning.
+  }];
+  let statistics = [
+    Statistic<"numWrites", "num-writes", "Writes that became out of place">,
+  ];
+}
+
 def AssignBitsPass : Pass<"fqat-assign-bits", "::mlir::ModuleOp">,
     AnchorOptions {
   let summary = "Give layers the bit widths of a file";

@@ -28,6 +28,8 @@ struct PipelineOptions {
   /// `copy` or `share`.
   std::string cloneParams = "copy";
   std::string nopInstances = "each";
+  /// Whether writes that autograd refuses become out of place.
+  bool functionalize = false;
   /// A file of bit widths; empty for none.
   std::string bits;
 };

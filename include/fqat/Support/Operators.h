@@ -50,6 +50,28 @@ std::optional<unsigned> getTrainingOperand(OperatorOp op);
 /// they change nothing that is computed.
 bool isGradMode(OperatorOp op);
 
+/// What autograd keeps of an operator until its backward has run, so that a
+/// write to it in between is refused.
+enum class Saved {
+  Nothing,
+  /// All tensors that it reads.
+  Operands,
+  /// Those that another operand's gradient is computed from: of `a * b`, each
+  /// only if the other one has a gradient.
+  Factors,
+  /// The tensor that it makes.
+  Result,
+  /// Or any of these: nobody knows.
+  All,
+};
+
+/// What autograd keeps of an operator, as PyTorch's derivatives.yaml says. An
+/// in-place operator keeps a copy of what it writes, not the memory.
+Saved getSaved(llvm::StringRef name);
+
+/// Whether no gradient flows through an operator.
+bool stopsGradient(llvm::StringRef name);
+
 /// Whether an arm ends by raising: nothing of it is seen afterwards.
 bool raises(mlir::Block &arm);
 

@@ -38,8 +38,10 @@ struct Change {
     Loop,
     /// A call of a function was inlined.
     Function,
+    /// A write became out of place, so that autograd takes it.
+    Write,
   };
-  static constexpr unsigned kNumKinds = Function + 1;
+  static constexpr unsigned kNumKinds = Write + 1;
 
   Kind kind;
   mlir::Location loc;
