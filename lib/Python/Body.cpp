@@ -210,8 +210,11 @@ Code BodyWriter::use(Value value) {
 
 std::string BodyWriter::useObject(Value value) {
   constexpr size_t longest = 32;
-  if (pending && value == pending && pendingCode.flat().size() > longest)
-    flush();
+  if (pending && value == pending) {
+    std::string text = pendingCode.flat();
+    if (text.size() > longest || StringRef(text).count('(') > 1)
+      flush();
+  }
   return use(value).atom();
 }
 
@@ -515,10 +518,29 @@ static StringRef getDtypeSpelling(int64_t number) {
              : StringRef();
 }
 
+/// The operand that says whether an operator trains.
+static std::optional<unsigned> getModeOperand(OperatorOp op) {
+  if (std::optional<unsigned> operand = getTrainingOperand(op))
+    return operand;
+  StringRef name = op.getName();
+  if (name == "aten::rrelu" || name == "aten::rrelu_")
+    return 3;
+  // Behind the dropout between the layers; a packed sequence has its sizes.
+  if (name == "aten::lstm" || name == "aten::gru" || name == "aten::rnn_tanh" ||
+      name == "aten::rnn_relu")
+    return op.getOverload() == "data" ? 7 : 6;
+  return std::nullopt;
+}
+
 Code BodyWriter::spellTraining(OperatorOp op, unsigned index) {
   // What was traced in one mode follows the mode from now on.
   auto flag = dyn_cast_or_null<BoolAttr>(getConstant(op.getOperand(index)));
-  if (method && flag) {
+  // A norm that tracks nothing takes the statistics of each batch in any mode.
+  constexpr unsigned runningMean = 3;
+  bool isUntracked =
+      op.getName().ends_with("_norm") && op.getNumOperands() > runningMean &&
+      isa_and_nonnull<UnitAttr>(getConstant(op.getOperand(runningMean)));
+  if (method && flag && !isUntracked) {
     ModuleOp instance = emitter.getInstance(method.getInstance());
     Operation *slot =
         emitter.getSymbols().lookup(instance.getMemberSymbol("training"));
@@ -533,7 +555,7 @@ Code BodyWriter::spellTraining(OperatorOp op, unsigned index) {
 Code BodyWriter::spellOperand(OperatorOp op, unsigned index,
                               const ArgumentSchema *schema) {
   Value value = op.getOperand(index);
-  if (getTrainingOperand(op) == index)
+  if (getModeOperand(op) == index)
     return spellTraining(op, index);
   auto number = dyn_cast_or_null<IntegerAttr>(getConstant(value));
   if (schema && number && !isa<BoolAttr>(number)) {
@@ -597,7 +619,7 @@ std::optional<Code> BodyWriter::spellSyntax(OperatorOp op) {
       return Code(useObject(op.getOperand(0)) + "." + name.drop_front(6).str());
     if (name == "prim::TupleIndex")
       return Code(useObject(op.getOperand(0)), '[', {use(op.getOperand(1))});
-    if (name == "prim::min" || name == "prim::max") {
+    if (name == "prim::min" || name == "prim::max" || name == "prim::abs") {
       std::vector<Code> arguments;
       for (Value operand : op.getOperands())
         arguments.push_back(use(operand));
@@ -642,9 +664,20 @@ std::optional<Code> BodyWriter::spellSyntax(OperatorOp op) {
         sign = " or ";
     }
     std::string first = useObject(op.getOperand(0));
-    // The sign of a number binds less tightly than a power.
-    if (name == "pow" && StringRef(first).starts_with("-"))
-      first = "(" + first + ")";
+    if (name == "pow") {
+      // The sign of a number binds less tightly than a power.
+      if (StringRef(first).starts_with("-"))
+        first = "(" + first + ")";
+      std::string second = useObject(op.getOperand(1));
+      auto isSimple = [](StringRef text) {
+        text.consume_front("-");
+        return llvm::all_of(text, [](char c) {
+          return llvm::isAlnum(c) || c == '_' || c == '.';
+        });
+      };
+      bool isTight = isSimple(first) && isSimple(second);
+      return makeCompound(first + (isTight ? "**" : " ** ") + second);
+    }
     return makeCompound(first + sign + useObject(op.getOperand(1)));
   }
   if (name == "rsub" && count == 3 && isOne(emitter, op, 2)) {
@@ -664,6 +697,36 @@ std::optional<Code> BodyWriter::spellSyntax(OperatorOp op) {
   if (name == "__getitem__" && count == 2) {
     std::string object = useObject(op.getOperand(0));
     return Code(object, '[', {use(op.getOperand(1))});
+  }
+  if (name == "__range_length" && count == 3)
+    return Code("len", '(',
+                {Code("range", '(',
+                      {use(op.getOperand(0)), use(op.getOperand(1)),
+                       use(op.getOperand(2))})});
+  if (name == "__derive_index" && count == 3) {
+    std::string index = useObject(op.getOperand(0)),
+                low = useObject(op.getOperand(1));
+    return makeCompound(low + " + " + index + " * " +
+                        useObject(op.getOperand(2)));
+  }
+  static const llvm::StringSet<> mathFunctions = {
+      "acos", "asin", "atan",  "atan2", "ceil", "cos",   "cosh",
+      "exp",  "erf",  "floor", "gamma", "log",  "log10", "log1p",
+      "log2", "pow",  "sin",   "sinh",  "sqrt", "tan",   "tanh"};
+  bool isScalar =
+      count != 0 && llvm::all_of(op.getOperandTypes(), [](Type type) {
+        return isa<IntType, FloatType, NumberType>(type);
+      });
+  if (isScalar && mathFunctions.contains(name)) {
+    emitter.use(Helper::Math);
+    std::vector<Code> arguments;
+    for (Value operand : op.getOperands())
+      arguments.push_back(use(operand));
+    return Code("math." + name.str(), '(', std::move(arguments));
+  }
+  if (name == "warn" && count == 2) {
+    emitter.use(Helper::Warnings);
+    return Code("warnings.warn", '(', {use(op.getOperand(0))});
   }
   if (name == "len" || name == "ord" || name == "chr" || name == "str")
     return Code(name.str(), '(', {use(op.getOperand(0))});
@@ -701,17 +764,14 @@ std::optional<Code> BodyWriter::spellIndexing(OperatorOp op) {
   bool isSelect = name == "aten::select" && op.getNumOperands() == 3;
   if (name == "aten::index" && op.getNumOperands() == 2) {
     // Masks and lists of places, with None for all.
-    auto list = op.getOperand(1).getDefiningOp<ListOp>();
-    if (!list)
-      return std::nullopt;
     std::string object = useObject(op.getOperand(0));
-    std::vector<Code> items;
-    for (Value element : list.getElements()) {
-      Attribute constant = getConstant(element);
-      items.push_back(isa_and_nonnull<UnitAttr>(constant) ? Code(":")
-                                                          : use(element));
-    }
-    return Code(object, '[', std::move(items));
+    Code list = use(op.getOperand(1));
+    if (list.open != '[')
+      return Code("torch.ops.aten.index", '(', {object, list});
+    for (Code &item : list.items)
+      if (item.head == "None" && !item.open)
+        item = ":";
+    return Code(object, '[', std::move(list.items));
   }
   constexpr int64_t mostColons = 4;
   if ((!isSlice && !isSelect) || !dim ||
@@ -733,7 +793,13 @@ std::optional<Code> BodyWriter::spellIndexing(OperatorOp op) {
     };
     std::string begin = bound(2, 0);
     std::string end = bound(3, INT64_MAX), step = bound(4, 1);
-    bool isSimple = llvm::all_of(begin + end, llvm::isAlnum);
+    auto isSimpleBound = [](StringRef text) {
+      if (text.consume_front("-"))
+        return llvm::all_of(text, llvm::isDigit);
+      return llvm::all_of(text,
+                          [](char c) { return llvm::isAlnum(c) || c == '_'; });
+    };
+    bool isSimple = isSimpleBound(begin) && isSimpleBound(end);
     // Spaces around the colon where the bounds are expressions.
     StringRef colon = isSimple ? ":" : " : ";
     place = begin + (begin.empty() ? colon.ltrim() : colon).str() + end;
@@ -828,8 +894,6 @@ std::optional<Code> BodyWriter::spellFunctional(OperatorOp op) {
     return call("avg_pool2d", {0, 1, 2, 3, 4, 5, 6});
   if (name == "adaptive_avg_pool2d" && count == 2)
     return call("adaptive_avg_pool2d", {0, 1});
-  if (name == "max_pool2d" && count == 6)
-    return call("max_pool2d", {0, 1, 2, 3, 4, 5});
   if (name == "one_hot" && count == 2)
     return call("one_hot", {0, 1});
   if (name == "scaled_dot_product_attention" && count >= 6) {
@@ -1008,6 +1072,7 @@ Code BodyWriter::spellCall(OperatorOp op) {
                                               "matmul",
                                               "max",
                                               "max_pool1d",
+                                              "max_pool2d",
                                               "max_pool3d",
                                               "maximum",
                                               "mean",
@@ -1106,15 +1171,31 @@ Code BodyWriter::spellCall(OperatorOp op) {
       }
     return Code(object + ".to", '(', std::move(arguments));
   }
-  bool isMethod = isTorch && (methods.contains(name) ||
-                              (op.hasWrites() && name.ends_with("_") &&
-                               isa<TensorType>(op.getOperand(0).getType()) &&
-                               op.isWritten(0)));
+  // Operators in place that are no methods of a tensor.
+  static const llvm::StringSet<> inPlaceFunctions = {
+      "alpha_dropout_",   "celu_",
+      "dropout_",         "embedding_renorm_",
+      "feature_dropout_", "feature_alpha_dropout_",
+      "rrelu_",           "selu_",
+      "threshold_"};
+  static const llvm::StringSet<> inPlaceOperators = {
+      "elu_",         "hardtanh_",         "leaky_relu_", "gelu_",
+      "hardsigmoid_", "hardswish_",        "mish_",       "relu6_",
+      "silu_",        "rrelu_with_noise_", "index_put_"};
+  bool isInPlace =
+      op.hasWrites() && name.ends_with("_") && !name.starts_with("_") &&
+      isa<TensorType>(op.getOperand(0).getType()) && op.isWritten(0) &&
+      !inPlaceFunctions.contains(name) && !inPlaceOperators.contains(name);
+  bool isMethod = isTorch && (methods.contains(name) || isInPlace);
   if (isMethod) {
     std::string object = useObject(op.getOperand(0));
+    // TorchScript makes lists of them.
+    if (isa<DictType>(op.getOperand(0).getType()) &&
+        (name == "keys" || name == "values" || name == "items"))
+      return "[entry for entry in " + object + "." + name.str() + "()]";
     return Code(object + "." + name.str(), '(', spellArguments(op, 1));
   }
-  if (isTorch && functions.contains(name))
+  if (isTorch && (functions.contains(name) || inPlaceFunctions.contains(name)))
     return Code("torch." + name.str(), '(', spellArguments(op, 0));
   auto [space, plain] = op.getName().split("::");
   return Code(("torch.ops." + space + "." + plain).str(), '(',
@@ -1142,6 +1223,21 @@ LogicalResult BodyWriter::writeOperator(OperatorOp op) {
     flush();
     comment(op);
     line("raise ", Code("RuntimeError", '(', {message}));
+    return success();
+  }
+  if (name == "prim::Uninitialized") {
+    // Nobody looks at it.
+    values[op.getResult(0)] = "None";
+    return success();
+  }
+  if (name == "aten::add_" && isa<ListType>(op.getOperand(0).getType())) {
+    std::string object = useObject(op.getOperand(0));
+    Code added = use(op.getOperand(1));
+    tookPending = false;
+    flush();
+    comment(op);
+    line("", Code(object + ".extend", '(', {added}));
+    values[op.getResult(0)] = object;
     return success();
   }
   if (name == "prim::Print") {
@@ -1174,8 +1270,8 @@ LogicalResult BodyWriter::writeOperator(OperatorOp op) {
       name != "prim::device" && name != "prim::dtype" &&
       name != "prim::layout" && name != "prim::is_cuda" &&
       name != "prim::requires_grad" && name != "prim::NumToTensor" &&
-      name != "prim::min" && name != "prim::max" && name != "prim::data" &&
-      !handsOn(name);
+      name != "prim::min" && name != "prim::max" && name != "prim::abs" &&
+      name != "prim::data" && !handsOn(name);
   if (op.getExtra() || (isUnknown && StringRef(name).starts_with("prim::")))
     return op.emitError() << "'" << name
                           << "' cannot be written as Python; write the file "
@@ -1411,6 +1507,15 @@ LogicalResult BodyWriter::writeOp(Operation *op) {
     Code code("", isa<TupleOp>(op) ? '(' : '[', {});
     for (Value element : op->getOperands())
       code.items.push_back(use(element));
+    // TorchScript takes an empty list for one of tensors.
+    if (auto type = dyn_cast<ListType>(op->getResult(0).getType());
+        type && op->getNumOperands() == 0 &&
+        !isa<TensorType>(type.getElementType())) {
+      FailureOr<std::string> spelled = emitter.spellType(type, op);
+      if (failed(spelled))
+        return failure();
+      code = Code("torch.jit.annotate", '(', {*spelled, std::move(code)});
+    }
     // Who reads a list alone may read it at any time, but a list that grows is
     // an object.
     bool isLight = isa<TupleOp>(op) || op->hasOneUse();

@@ -58,9 +58,18 @@ Emitter::Emitter(mlir::ModuleOp model, const AnchorSet &anchors,
     else if (auto set = dyn_cast<SetOp>(op))
       usedSlots.insert(set.getSlotAttr().getAttr());
   });
+  // What `model.py` itself uses.
   for (StringRef name :
-       {"OutNop", "Layers", "build", "load", "os", "at_least", "to_int",
-        "to_float", "to_tensor", "GROUPS", "fx", "read"})
+       {"OutNop",   "Layers",     "GROUPS",    "build",       "load",
+        "read",     "model",      "ops",       "nop",         "weights",
+        "device",   "layers",     "constants", "math",        "warnings",
+        "os",       "torch",      "nn",        "F",           "fx",
+        "at_least", "to_int",     "to_float",  "to_tensor",   "Tensor",
+        "List",     "Dict",       "Optional",  "Tuple",       "int",
+        "float",    "bool",       "str",       "complex",     "list",
+        "tuple",    "dict",       "len",       "max",         "min",
+        "abs",      "range",      "print",     "slice",       "super",
+        "getattr",  "isinstance", "KeyError",  "ImportError", "RuntimeError"})
     taken.insert(name);
 }
 
@@ -70,6 +79,12 @@ SmallVector<Operation *> Emitter::getMembers(ModuleOp instance) {
     members.push_back(
         symbols.lookup(instance.getMemberSymbol(slot.getValue())));
   return members;
+}
+
+/// Whether a member can be an argument of the constructor by its own name:
+/// Python gives names with two underscores another one within a class.
+static bool isMemberName(StringRef name) {
+  return isIdentifier(name) && name != "self" && !name.starts_with("__");
 }
 
 static StringRef getLastName(StringRef symbol) {
@@ -121,11 +136,13 @@ std::string Emitter::reach(StringRef object, StringRef base,
     ModuleOp parent = getInstance(path);
     std::string name = unescapeName(part);
     bool isDict = parent && getForm(parent).kind == InstanceForm::Dict;
+    bool isChild = getInstance(joinPath(path, name)) != nullptr;
     if (isDict)
       text += "[" + quote(name) + "]";
-    else if (llvm::all_of(part, llvm::isDigit) && parent && isNumbered(parent))
+    else if (llvm::all_of(part, llvm::isDigit) && isChild && parent &&
+             isNumbered(parent))
       text += "[" + name + "]";
-    else if (isIdentifier(name))
+    else if (isMemberName(name))
       text += "." + name;
     else
       text = "getattr(" + text + ", " + quote(name) + ")";
@@ -522,6 +539,8 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
     Code signature("def __init__", '(', {"self"});
     std::string made;
     llvm::raw_string_ostream init(made);
+    // Tensors that are no parameters and no buffers, but go where those go.
+    SmallVector<std::string> moved;
     if (numbered) {
       signature.items.push_back("*layers");
       init << "        super().__init__(*layers)\n";
@@ -538,7 +557,7 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
         continue;
       if (numbered && isChild && llvm::isDigit(name[0]))
         continue;
-      std::string argument = isIdentifier(name) ? name : "member_" + name;
+      std::string argument = isMemberName(name) ? name : "member_" + name;
       signature.items.push_back(argument);
       auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(member));
       if (isa<ParameterOp>(member) && tensor) {
@@ -547,7 +566,7 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
                     StringRef(tensor.getDtype()).contains("complex")
                 ? "nn.Parameter(" + argument + ")"
                 : "nn.Parameter(" + argument + ", requires_grad=False)";
-        if (isIdentifier(name))
+        if (isMemberName(name))
           init << "        self." << name << " = " << value << '\n';
         else
           init << "        self.register_parameter(" << quote(name) << ", "
@@ -555,10 +574,9 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
       } else if (isa<BufferOp>(member)) {
         init << "        self.register_buffer(" << quote(name) << ", "
              << argument << ")\n";
-      } else if (isa<AttributeOp>(member) && tensor) {
-        init << "        self.register_buffer(" << quote(name) << ", "
-             << argument << ", persistent=False)\n";
-      } else if (isIdentifier(name)) {
+      } else if (isMemberName(name)) {
+        if (isa<AttributeOp>(member) && tensor)
+          moved.push_back(name);
         init << "        self." << name << " = " << argument << '\n';
       } else {
         init << "        self.add_module(" << quote(name) << ", " << argument
@@ -567,8 +585,16 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
     }
     for (auto &[name, value] : constants[instance]) {
       signature.items.push_back(name);
-      init << "        self.register_buffer(" << quote(name) << ", " << name
-           << ", persistent=False)\n";
+      init << "        self." << name << " = " << name << '\n';
+      moved.push_back(name);
+    }
+    // No buffers: those would be a part of the state_dict in TorchScript.
+    if (!moved.empty()) {
+      init << "\n    def _apply(self, fn, *args, **kwargs):\n"
+              "        super()._apply(fn, *args, **kwargs)\n";
+      for (const std::string &name : moved)
+        init << "        self." << name << " = fn(self." << name << ")\n";
+      init << "        return self\n";
     }
     std::string head;
     llvm::raw_string_ostream headStream(head);
@@ -716,7 +742,7 @@ FailureOr<Code> Emitter::makeInstance(ModuleOp instance, bool atTarget) {
     if (form.kind == InstanceForm::Dict)
       made->head = quote(name) + ": " + made->head;
     else if (!isPlain)
-      made = makeKeyword(isIdentifier(name) ? name : "member_" + name, *made);
+      made = makeKeyword(isMemberName(name) ? name : "member_" + name, *made);
     // Python takes those without names first.
     auto at = isPlain ? items.begin() + numPlain++ : items.end();
     items.insert(at, std::move(*made));
@@ -818,6 +844,8 @@ LogicalResult Emitter::writeBuild(raw_ostream &os) {
     if (failed(made))
       return failure();
     std::string name = "shared" + std::to_string(targetNames.size());
+    while (taken.contains(name))
+      name += '_';
     printCode(lines, 4, name + " = ", *made);
     targetNames[instance] = name;
   }
@@ -991,8 +1019,12 @@ FailureOr<PythonModel> Emitter::run(StringRef input) {
   bool hasTensor = names.erase("Tensor") != 0;
   // What TorchScript of old, and what it was made of, spells in its own way.
   if (!names.empty())
-    os << "# ruff: noqa: B006, UP006, UP032, UP035, UP045\n";
+    os << "# ruff: noqa: B006, RUF100, UP006, UP032, UP035, UP045\n";
+  if (helpers.count(Helper::Math) != 0)
+    os << "import math\n";
   os << "import os\n";
+  if (helpers.count(Helper::Warnings) != 0)
+    os << "import warnings\n";
   if (!names.empty())
     os << "from typing import " << llvm::join(names, ", ") << '\n';
   os << "\nimport torch\n";

@@ -43,7 +43,15 @@ struct InstanceForm {
 };
 
 /// A part of `model.py` that only some models need.
-enum class Helper { ToInt, ToFloat, ToTensor, AtLeast, Functional };
+enum class Helper {
+  ToInt,
+  ToFloat,
+  ToTensor,
+  AtLeast,
+  Functional,
+  Math,
+  Warnings
+};
 
 /// Makes the Python of one model.
 class Emitter {

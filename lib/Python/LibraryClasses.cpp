@@ -45,10 +45,13 @@ public:
 private:
   bool findOperator(MethodOp method);
   std::optional<Code> matchUncalled();
+  std::optional<Code> matchScripted();
   std::optional<Code> matchActivation();
   std::optional<Code> matchConvolution();
   std::optional<Code> matchNorm();
   std::optional<Code> matchPooling();
+  std::optional<Code> matchUpsample();
+  std::optional<Code> matchPadding();
   std::optional<Code> matchOther();
 
   Code make(const Twine &name, std::vector<Code> arguments = {}) {
@@ -136,6 +139,8 @@ private:
   bool training = false;
   OperatorOp op;
   Value input;
+  /// What pads the input before the operator, or null.
+  OperatorOp pad;
   /// Whether the body counts batches before its operator, as a batch norm in
   /// training does.
   bool countsBatches = false;
@@ -165,7 +170,9 @@ Matcher::Matcher(Emitter &emitter, ModuleOp instance, StringRef layers)
   for (Operation *member : emitter.getMembers(instance)) {
     if (isa<ParameterOp, BufferOp>(member)) {
       StringRef name = splitPath(SymbolTable::getSymbolName(member)).second;
-      tensors[name] = getSlotValue(member);
+      // A scripted class says so where it has none.
+      if (!isa_and_nonnull<UnitAttr>(getSlotValue(member)))
+        tensors[name] = getSlotValue(member);
       continue;
     }
     auto attribute = dyn_cast<AttributeOp>(member);
@@ -253,16 +260,171 @@ bool Matcher::findOperator(MethodOp method) {
         continue;
       }
     }
+    if (oper.getName() == "aten::pad" && !found && !pad &&
+        oper.getOperand(0) == method.getArgument(0) &&
+        oper.getResult(0).hasOneUse()) {
+      pad = oper;
+      continue;
+    }
     if (found)
       return false;
     found = oper;
   }
+  // Nothing behind the padding: it is the operator.
+  if (!found)
+    found = std::exchange(pad, nullptr);
   if (!found || found->getNumResults() != 1 ||
       ret.getOperand(0) != found.getResult(0))
     return false;
   op = found;
-  input = method.getArgument(0);
+  input = pad ? pad.getResult(0) : Value(method.getArgument(0));
   return true;
+}
+
+namespace {
+/// A class of torch.nn and the arguments of its constructor.
+struct LibraryClass {
+  StringLiteral name;
+  struct Argument {
+    StringLiteral name, usual;
+  };
+  /// Those whose usual value is empty are required, and come without a name.
+  std::vector<Argument> arguments;
+};
+} // namespace
+
+static ArrayRef<LibraryClass> getLibraryClasses() {
+  static const std::vector<LibraryClass> classes = [] {
+    std::vector<LibraryClass> result = {
+        {"Linear", {{"in_features", ""}, {"out_features", ""}}},
+        {"Identity", {}},
+        {"Sigmoid", {}},
+        {"Tanh", {}},
+        {"ReLU6", {{"inplace", "False"}}},
+        {"LeakyReLU", {{"negative_slope", "0.01"}, {"inplace", "False"}}},
+        {"GELU", {{"approximate", "\"none\""}}},
+        {"Flatten", {{"start_dim", "1"}, {"end_dim", "-1"}}},
+        {"LayerNorm",
+         {{"normalized_shape", ""},
+          {"eps", "1e-05"},
+          {"elementwise_affine", "True"}}},
+        {"GroupNorm",
+         {{"num_groups", ""},
+          {"num_channels", ""},
+          {"eps", "1e-05"},
+          {"affine", "True"}}},
+    };
+    for (StringLiteral name :
+         {StringLiteral("ReLU"), StringLiteral("SiLU"), StringLiteral("Mish"),
+          StringLiteral("SELU"), StringLiteral("Hardswish"),
+          StringLiteral("Hardsigmoid")})
+      result.push_back({name, {{"inplace", "False"}}});
+    for (StringLiteral name :
+         {StringLiteral("Dropout"), StringLiteral("Dropout1d"),
+          StringLiteral("Dropout2d"), StringLiteral("Dropout3d")})
+      result.push_back({name, {{"p", ""}, {"inplace", "False"}}});
+    for (StringLiteral name : {StringLiteral("Conv1d"), StringLiteral("Conv2d"),
+                               StringLiteral("Conv3d")})
+      result.push_back({name,
+                        {{"in_channels", ""},
+                         {"out_channels", ""},
+                         {"kernel_size", "-"},
+                         {"stride", "1"},
+                         {"padding", "0"},
+                         {"dilation", "1"},
+                         {"groups", "1"},
+                         {"padding_mode", "\"zeros\""}}});
+    for (StringLiteral name :
+         {StringLiteral("BatchNorm1d"), StringLiteral("BatchNorm2d"),
+          StringLiteral("BatchNorm3d")})
+      result.push_back({name,
+                        {{"num_features", ""},
+                         {"eps", "1e-05"},
+                         {"momentum", "0.1"},
+                         {"affine", "True"},
+                         {"track_running_stats", "True"}}});
+    for (StringLiteral name :
+         {StringLiteral("MaxPool1d"), StringLiteral("MaxPool2d"),
+          StringLiteral("MaxPool3d")})
+      result.push_back({name,
+                        {{"kernel_size", ""},
+                         {"stride", "-"},
+                         {"padding", "0"},
+                         {"dilation", "1"},
+                         {"return_indices", "False"},
+                         {"ceil_mode", "False"}}});
+    for (StringLiteral name : {StringLiteral("AdaptiveAvgPool1d"),
+                               StringLiteral("AdaptiveAvgPool2d"),
+                               StringLiteral("AdaptiveAvgPool3d")})
+      result.push_back({name, {{"output_size", ""}}});
+    return result;
+  }();
+  return classes;
+}
+
+/// A scripted instance of a class of torch's: the class has its arguments as
+/// constants, and its code is that of the class.
+std::optional<Code> Matcher::matchScripted() {
+  ArrayAttr constants = instance.getConstantsAttr();
+  // A trace has none: its code tells more.
+  if (!instance.getClassName().starts_with("__torch__.torch.nn.modules.") ||
+      !constants)
+    return std::nullopt;
+  const auto *known =
+      llvm::find_if(getLibraryClasses(), [&](const LibraryClass &type) {
+        return type.name == className;
+      });
+  if (known == getLibraryClasses().end())
+    return std::nullopt;
+  for (MethodOp method : emitter.getMethods(instance))
+    if (method.getBody()
+            .walk([](OutNopOp) { return WalkResult::interrupt(); })
+            .wasInterrupted())
+      return std::nullopt;
+  llvm::StringMap<Attribute> values;
+  for (size_t i = 0; i + 1 < constants.size(); i += 2)
+    if (auto name = dyn_cast<StringAttr>(constants[i]))
+      values[name.getValue()] = constants[i + 1];
+  auto spellConstant = [](Attribute value) -> std::string {
+    if (isa<UnitAttr>(value))
+      return "None";
+    if (auto flag = dyn_cast<BoolAttr>(value))
+      return flag.getValue() ? "True" : "False";
+    if (auto number = dyn_cast<IntegerAttr>(value))
+      return std::to_string(number.getInt());
+    if (auto number = dyn_cast<FloatAttr>(value))
+      return spellFloat(number.getValueAsDouble());
+    if (auto text = dyn_cast<StringAttr>(value))
+      return quote(text.getValue());
+    ArrayAttr elements = getListElements(value);
+    if (!elements)
+      elements = dyn_cast<ArrayAttr>(value);
+    SmallVector<int64_t> numbers;
+    if (!elements || elements.empty())
+      return "";
+    for (Attribute element : elements) {
+      auto number = dyn_cast<IntegerAttr>(element);
+      if (!number)
+        return "";
+      numbers.push_back(number.getInt());
+    }
+    return spell(numbers).flat();
+  };
+  std::vector<Code> arguments;
+  for (const LibraryClass::Argument &argument : known->arguments) {
+    Attribute value = values.lookup(argument.name);
+    std::string text = value ? spellConstant(value) : "";
+    if (text.empty())
+      return std::nullopt;
+    if (argument.usual.empty())
+      arguments.push_back(text);
+    else if (text != argument.usual)
+      arguments.push_back(makeKeyword(argument.name, text));
+  }
+  bool isLayer = className.starts_with("Conv") || className == "Linear";
+  if (isLayer)
+    add(arguments, "bias", tensors.contains("bias"), true);
+  return make(className, std::move(arguments));
 }
 
 /// An instance that nothing calls: it only has to be there.
@@ -376,7 +538,7 @@ std::optional<Code> Matcher::matchConvolution() {
   ArrayRef<int64_t> sizes = weight.getSizes();
   bool hasBias = tensors.contains("bias");
   if (name == "linear") {
-    if (sizes.size() != 2)
+    if (sizes.size() != 2 || pad)
       return std::nullopt;
     arguments = {std::to_string(sizes[1]), std::to_string(sizes[0])};
     add(arguments, "bias", hasBias, true);
@@ -431,6 +593,25 @@ std::optional<Code> Matcher::matchConvolution() {
       (!isTransposed &&
        llvm::any_of(*outputPadding, [](int64_t n) { return n != 0; })))
     return std::nullopt;
+  std::string paddingMode;
+  if (pad) {
+    // The last dimension comes first, and each has its two sides.
+    auto kind = dyn_cast_or_null<StringAttr>(getConstant(pad.getOperand(2)));
+    auto sides = dyn_cast_or_null<ArrayAttr>(getConstant(pad.getOperand(1)));
+    if (isTransposed || !mode.empty() || !kind || !sides ||
+        sides.size() != 2 * rank ||
+        llvm::any_of(*padding, [](int64_t n) { return n != 0; }) ||
+        (kind.getValue() != "circular" && kind.getValue() != "reflect" &&
+         kind.getValue() != "replicate"))
+      return std::nullopt;
+    for (unsigned i = 0; i != rank; ++i) {
+      auto before = dyn_cast<IntegerAttr>(sides[2 * i]);
+      if (!before || sides[2 * i + 1] != before)
+        return std::nullopt;
+      (*padding)[rank - 1 - i] = before.getInt();
+    }
+    paddingMode = quote(kind.getValue());
+  }
   int64_t in = sizes[isTransposed ? 0 : 1], out = sizes[isTransposed ? 1 : 0];
   (isTransposed ? out : in) *= *groups;
   arguments = {std::to_string(in), std::to_string(out),
@@ -445,6 +626,8 @@ std::optional<Code> Matcher::matchConvolution() {
   add(arguments, "dilation", *dilation, 1);
   add(arguments, "groups", *groups, 1);
   add(arguments, "bias", hasBias, true);
+  if (pad)
+    arguments.push_back(makeKeyword("padding_mode", paddingMode));
   return make((isTransposed ? "ConvTranspose" : "Conv") + std::to_string(rank) +
                   "d",
               std::move(arguments));
@@ -472,18 +655,19 @@ std::optional<Code> Matcher::matchNorm() {
     TensorAttr any = weight ? weight : getTensor("running_mean");
     auto momentum = getNumber(6), eps = getNumber(7);
     // A norm that tracks nothing takes the statistics of each batch.
-    bool followsMode = isBatch
-                           ? isTracked ? followsTraining(5) : isBool(5, true)
-                       : isTracked ? false
-                                   : isBool(5, true);
+    bool followsMode = isTracked ? followsTraining(5) : isBool(5, true);
     if (!hasAll || !any || any.getSizes().size() != 1 || !momentum || !eps ||
         !isSlot(1, "weight") || !isSlot(2, "bias") ||
         !isSlot(3, "running_mean") || !isSlot(4, "running_var") ||
-        !followsMode || (isTracked && training && !countsBatches))
+        !followsMode || (isBatch && isTracked && training && !countsBatches))
       return std::nullopt;
     arguments.push_back(std::to_string(any.getSizes()[0]));
     add(arguments, "eps", *eps, 1e-5);
-    add(arguments, "momentum", *momentum, 0.1);
+    // None, the mean of all batches, is traced as 0 where there is no batch.
+    if (isTracked && !training && *momentum == 0)
+      arguments.push_back(makeKeyword("momentum", "None"));
+    else
+      add(arguments, "momentum", *momentum, 0.1);
     add(arguments, "affine", bool(weight), isBatch);
     add(arguments, "track_running_stats", isTracked, isBatch);
     return make(className, std::move(arguments));
@@ -564,23 +748,81 @@ std::optional<Code> Matcher::matchPooling() {
       return std::nullopt;
     return make("AdaptiveAvgPool" + suffix, {spell(*size)});
   }
-  if (kind == "upsample_nearest" && op.getOverload() == "vec" && isNone(1)) {
-    auto scales = dyn_cast_or_null<ArrayAttr>(get(2));
-    if (!scales || scales.empty() || scales.size() != rank)
+  return std::nullopt;
+}
+
+/// Operands: input, size, align_corners where the mode has it, scale factors
+/// (one list of them, or in older forms one operand for each dimension).
+std::optional<Code> Matcher::matchUpsample() {
+  StringRef name = op.getName();
+  if (!name.consume_front("aten::upsample_") || !isInput(0) || !hasOnly({}) ||
+      name.size() < 3)
+    return std::nullopt;
+  unsigned rank = name[name.size() - 2] - '0';
+  StringRef mode = name.drop_back(2);
+  bool isNearest = mode == "nearest";
+  if (rank < 1 || rank > 3 ||
+      (!isNearest && mode != "linear" && mode != "bilinear" &&
+       mode != "trilinear" && mode != "bicubic"))
+    return std::nullopt;
+  unsigned scale = isNearest ? 2 : 3;
+  bool hasScale = op.getOverload() == "vec" && !isNone(scale);
+  if (hasScale != isNone(1))
+    return std::nullopt;
+  for (unsigned i = scale;
+       op.getOverload() != "vec" && i != op.getNumOperands(); ++i)
+    if (!isNone(i))
+      return std::nullopt;
+  std::vector<Code> arguments;
+  if (hasScale) {
+    auto scales = dyn_cast_or_null<ArrayAttr>(get(scale));
+    if (!scales || scales.size() != rank)
       return std::nullopt;
     Code tuple("", '(', {});
-    for (Attribute scale : scales) {
-      auto number = dyn_cast<FloatAttr>(scale);
+    for (Attribute factor : scales) {
+      auto number = dyn_cast<FloatAttr>(factor);
       if (!number)
         return std::nullopt;
       tuple.items.push_back(spellFloat(number.getValueAsDouble()));
     }
     if (llvm::all_equal(scales))
-      tuple = tuple.items.front();
-    return make("Upsample", {makeKeyword("scale_factor", tuple),
-                             makeKeyword("mode", quote("nearest"))});
+      tuple = Code(tuple.items.front());
+    arguments.push_back(makeKeyword("scale_factor", tuple));
+  } else {
+    auto size = getInts(1);
+    if (!size || size->size() != rank)
+      return std::nullopt;
+    arguments.push_back(makeKeyword("size", spell(*size)));
   }
-  return std::nullopt;
+  arguments.push_back(makeKeyword("mode", quote(mode)));
+  if (!isNearest) {
+    auto aligns = dyn_cast_or_null<BoolAttr>(get(2));
+    if (!aligns)
+      return std::nullopt;
+    add(arguments, "align_corners", aligns.getValue(), false);
+  }
+  return make("Upsample", std::move(arguments));
+}
+
+std::optional<Code> Matcher::matchPadding() {
+  auto sides = getInts(1);
+  auto mode = dyn_cast_or_null<StringAttr>(get(2));
+  if (op.getName() != "aten::pad" || !isInput(0) || !hasOnly({}) || !sides ||
+      !mode || sides->empty() || sides->size() % 2 != 0 || sides->size() > 6)
+    return std::nullopt;
+  std::string rank = std::to_string(sides->size() / 2) + "d";
+  std::vector<Code> arguments = {spell(*sides)};
+  if (mode.getValue() == "reflect" && isNone(3))
+    return make("ReflectionPad" + rank, std::move(arguments));
+  if (mode.getValue() == "replicate" && isNone(3))
+    return make("ReplicationPad" + rank, std::move(arguments));
+  std::optional<double> value = isNone(3) ? 0.0 : getNumber(3);
+  if (mode.getValue() != "constant" || !value)
+    return std::nullopt;
+  if (*value == 0 && !std::signbit(*value) && rank == "2d")
+    return make("ZeroPad2d", std::move(arguments));
+  arguments.push_back(spellFloat(*value));
+  return make("ConstantPad" + rank, std::move(arguments));
 }
 
 std::optional<Code> Matcher::matchOther() {
@@ -596,8 +838,11 @@ std::optional<Code> Matcher::matchOther() {
       return std::nullopt;
     std::vector<Code> arguments = {spellFloat(*p)};
     add(arguments, "inplace", isInPlace, false);
-    return make(name == "dropout" ? "Dropout" : "Dropout2d",
-                std::move(arguments));
+    StringRef type = name == "dropout"          ? "Dropout"
+                     : className == "Dropout1d" ? "Dropout1d"
+                     : className == "Dropout3d" ? "Dropout3d"
+                                                : "Dropout2d";
+    return make(type, std::move(arguments));
   }
   if (name == "flatten" && isInput(0) && hasOnly({}) && getInt(1) &&
       getInt(2)) {
@@ -626,14 +871,19 @@ std::optional<Code> Matcher::match() {
   ArrayRef<MethodOp> methods = emitter.getMethods(instance);
   if (hasOthers)
     return std::nullopt;
+  if (std::optional<Code> scripted = matchScripted())
+    return scripted;
   if (methods.empty())
     return matchUncalled();
   std::optional<Code> first;
   for (MethodOp method : methods) {
     countsBatches = false;
+    pad = nullptr;
     if (!findOperator(method))
       return std::nullopt;
     std::optional<Code> found = matchConvolution();
+    if (pad && !found)
+      return std::nullopt;
     if (!found)
       found = matchNorm();
     if (countsBatches && (!found || !training))
@@ -642,6 +892,10 @@ std::optional<Code> Matcher::match() {
       found = matchActivation();
     if (!found)
       found = matchPooling();
+    if (!found)
+      found = matchUpsample();
+    if (!found)
+      found = matchPadding();
     if (!found)
       found = matchOther();
     if (!found || (first && first->flat() != found->flat()))

@@ -42,6 +42,20 @@ class _Steps:
             print(text.format(self.number, self.count, what, seconds), file=sys.stderr)
 
 
+class _Derivable:
+    """Keeps torch from operators that have no derivative: the fast path of transformers."""
+
+    def __enter__(self) -> None:
+        self.mha = getattr(torch.backends, "mha", None)
+        if self.mha is not None:
+            self.was = self.mha.get_fastpath_enabled()
+            self.mha.set_fastpath_enabled(False)
+
+    def __exit__(self, *_: object) -> None:
+        if self.mha is not None:
+            self.mha.set_fastpath_enabled(self.was)
+
+
 class _Kept:
     """What running a model may change: its tensors, the mode of autograd, random state."""
 
@@ -136,7 +150,7 @@ def _difference(expected: Any, actual: Any) -> Optional[str]:
 
 def _trace(model: nn.Module, example_inputs: Any, path: str) -> None:
     """Trace a model in the mode that it is in, and save the trace."""
-    with _Kept(model), torch.no_grad(), warnings.catch_warnings():
+    with _Kept(model), _Derivable(), torch.no_grad(), warnings.catch_warnings():
         # It warns of each number that it takes for a constant.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(
@@ -297,7 +311,7 @@ def _compare(model: nn.Module, plain: nn.Module, example_inputs: Any) -> None:
     inputs = _tuple(example_inputs)
     results = []
     for side in (model, plain):
-        with _Kept(side), torch.no_grad():
+        with _Kept(side), _Derivable(), torch.no_grad():
             torch.manual_seed(0)
             results.append(side(*_copy(inputs)))
     difference = _difference(*results)

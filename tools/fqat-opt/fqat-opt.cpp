@@ -234,6 +234,8 @@ static int runMain(int argc, char **argv) {
     return app.exit(error) == 0 ? Done : Unusable;
   }
   options.verify = app.count("--verify") != 0;
+  // What is written as Python is going to be trained.
+  options.pipeline.functionalize |= options.getEmit() == Emit::Python;
   bool isTerminal = sys::Process::StandardErrIsDisplayed();
   errs().enable_colors(options.color == "always" ||
                        (options.color == "auto" && isTerminal &&
