@@ -87,6 +87,27 @@ static bool isMemberName(StringRef name) {
   return isIdentifier(name) && name != "self" && !name.starts_with("__");
 }
 
+/// The name of the constructor's argument for a member.
+static std::string getArgumentName(ModuleOp instance, StringRef name) {
+  if (isMemberName(name))
+    return name.str();
+  // Any that is free will do: only `build` says it.
+  ArrayRef<Attribute> slots = instance.getSlots().getValue();
+  std::string argument =
+      "member" +
+      std::to_string(llvm::find_if(slots,
+                                   [&](Attribute slot) {
+                                     return cast<StringAttr>(slot).getValue() ==
+                                            name;
+                                   }) -
+                     slots.begin());
+  while (llvm::any_of(slots, [&](Attribute slot) {
+    return cast<StringAttr>(slot).getValue() == argument;
+  }))
+    argument += '_';
+  return argument;
+}
+
 static StringRef getLastName(StringRef symbol) {
   return splitPath(symbol).second;
 }
@@ -557,7 +578,7 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
         continue;
       if (numbered && isChild && llvm::isDigit(name[0]))
         continue;
-      std::string argument = isMemberName(name) ? name : "member_" + name;
+      std::string argument = getArgumentName(instance, name);
       signature.items.push_back(argument);
       auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(member));
       if (isa<ParameterOp>(member) && tensor) {
@@ -742,7 +763,7 @@ FailureOr<Code> Emitter::makeInstance(ModuleOp instance, bool atTarget) {
     if (form.kind == InstanceForm::Dict)
       made->head = quote(name) + ": " + made->head;
     else if (!isPlain)
-      made = makeKeyword(isMemberName(name) ? name : "member_" + name, *made);
+      made = makeKeyword(getArgumentName(instance, name), *made);
     // Python takes those without names first.
     auto at = isPlain ? items.begin() + numPlain++ : items.end();
     items.insert(at, std::move(*made));

@@ -175,9 +175,6 @@ mlir::LogicalResult writeBody(Emitter &emitter,
 /// array); null if it is none.
 mlir::Attribute getConstant(mlir::Value value);
 
-/// Whether Python takes a name for a variable, an attribute or an argument.
-bool isIdentifier(llvm::StringRef name);
-
 } // namespace fqat
 
 #endif // FQAT_LIB_PYTHON_EMITTER_H

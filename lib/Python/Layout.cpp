@@ -42,6 +42,12 @@ std::string Code::flat() const {
   return head + open + inner + getClosing(open);
 }
 
+Code makeCompound(const llvm::Twine &text) {
+  Code code(text.str());
+  code.isCompound = true;
+  return code;
+}
+
 Code makeKeyword(llvm::StringRef name, Code value) {
   value.head = (name + "=" + value.head).str();
   value.isCompound = false;
@@ -50,6 +56,25 @@ Code makeKeyword(llvm::StringRef name, Code value) {
 
 static bool isBrokenWithin(const Code &code) {
   return code.isBroken || llvm::any_of(code.items, isBrokenWithin);
+}
+
+llvm::StringSet<> makeSet(llvm::StringRef words) {
+  llvm::SmallVector<llvm::StringRef> parts;
+  words.split(parts, ' ');
+  llvm::StringSet<> result;
+  result.insert_range(parts);
+  return result;
+}
+
+bool isIdentifier(llvm::StringRef name) {
+  static const llvm::StringSet<> keywords = makeSet(
+      "False None True and as assert async await break class continue def "
+      "del elif else except finally for from global if import in is "
+      "lambda nonlocal not or pass raise return try while with yield");
+  return !name.empty() && (llvm::isAlpha(name[0]) || name[0] == '_') &&
+         llvm::all_of(name,
+                      [](char c) { return llvm::isAlnum(c) || c == '_'; }) &&
+         !keywords.contains(name);
 }
 
 void printCode(llvm::raw_ostream &os, unsigned indent, llvm::StringRef prefix,

@@ -10,6 +10,8 @@
 #define FQAT_LIB_PYTHON_LAYOUT_H
 
 #include "llvm/ADT/StringRef.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/Twine.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <string>
@@ -46,6 +48,9 @@ struct Code {
   std::string atom() const { return isCompound ? "(" + flat() + ")" : flat(); }
 };
 
+/// What an operator makes.
+Code makeCompound(const llvm::Twine &text);
+
 /// `name=value`, an argument that is named.
 Code makeKeyword(llvm::StringRef name, Code value);
 
@@ -56,6 +61,12 @@ inline constexpr unsigned maxColumns = 88;
 /// into a line.
 void printCode(llvm::raw_ostream &os, unsigned indent, llvm::StringRef prefix,
                const Code &code, llvm::StringRef suffix = "");
+
+/// A set of words that blanks separate.
+llvm::StringSet<> makeSet(llvm::StringRef words);
+
+/// Whether Python takes a name for a variable, an attribute or an argument.
+bool isIdentifier(llvm::StringRef name);
 
 /// A string as a Python literal.
 std::string quote(llvm::StringRef text);

@@ -150,13 +150,18 @@ def _difference(expected: Any, actual: Any) -> Optional[str]:
 
 def _trace(model: nn.Module, example_inputs: Any, path: str) -> None:
     """Trace a model in the mode that it is in, and save the trace."""
-    with _Kept(model), _Derivable(), torch.no_grad(), warnings.catch_warnings():
-        # It warns of each number that it takes for a constant.
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(
-            model, _copy(_tuple(example_inputs)), strict=False, check_trace=False
-        )
-        traced.save(path)
+    try:
+        with _Kept(model), _Derivable(), torch.no_grad(), warnings.catch_warnings():
+            # It warns of each number that it takes for a constant.
+            warnings.simplefilter("ignore")
+            traced = torch.jit.trace(
+                model, _copy(_tuple(example_inputs)), strict=False, check_trace=False
+            )
+    except RuntimeError as error:
+        # Of torch, or of the model's own forward, which no trace survives either.
+        raise FqatError("the model cannot be traced: {}".format(error)) from error
+    # Its tensors are the model's, which are as they were again.
+    traced.save(path)
 
 
 def _save(model: Model, example_inputs: Any, folder: str) -> str:
@@ -290,20 +295,55 @@ def _load(folder: str) -> ModuleType:
 _load.count = 0  # type: ignore[attr-defined]
 
 
+def _build(package: ModuleType, arguments: Dict[str, Any]) -> nn.Module:
+    """Make the model of a package; the first values that layers draw are not kept."""
+    random = torch.get_rng_state()
+    try:
+        return package.build(**arguments)
+    except KeyError as error:
+        raise FqatError(
+            "what stands in for a class of torch.nn must hold its weights: {}".format(error.args[0])
+        ) from error
+    finally:
+        torch.set_rng_state(random)
+
+
 def _match(prepared: nn.Module, model: nn.Module) -> None:
     """Give the prepared model what a TorchScript file does not tell of the original."""
-    originals = dict(model.named_modules())
-    for name, module in prepared.named_modules():
-        owner = originals.get(name)
+    originals = _by_name(model)
+    for name, module in _by_name(prepared).items():
+        source = _find_source(name, originals)
+        owner = source
         # What is new follows the module that it is in.
         parent = name
         while owner is None:
             parent = parent.rpartition(".")[0]
-            owner = originals.get(parent)
+            owner = _find_source(parent, originals)
         module.training = owner.training
-        if name in originals and hasattr(owner, "_non_persistent_buffers_set"):
-            hidden = owner._non_persistent_buffers_set
+        if source is not None and hasattr(source, "_non_persistent_buffers_set"):
+            hidden = source._non_persistent_buffers_set
             module._non_persistent_buffers_set.update(hidden.intersection(module._buffers))
+
+
+def _find_source(name: str, originals: Dict[str, nn.Module]) -> Optional[nn.Module]:
+    """Return the module that a module of a prepared model is, or is a clone of."""
+    path = ""
+    for part in name.split(".") if name else []:
+        start = path + "." if path else ""
+        path = start + part
+        if path not in originals:
+            # Clones are called what they come from, with a number.
+            path = start + part.rstrip("0123456789").rstrip("_")
+    return originals.get(path)
+
+
+def _by_name(model: nn.Module, prefix: str = "") -> Dict[str, nn.Module]:
+    """Return all modules by all their paths: `named_modules` tells one path of each."""
+    found = {prefix: model}
+    for name, child in model._modules.items():
+        if child is not None:
+            found.update(_by_name(child, prefix + "." + name if prefix else name))
+    return found
 
 
 def _compare(model: nn.Module, plain: nn.Module, example_inputs: Any) -> None:
@@ -369,7 +409,8 @@ def prepare(
     Raises:
         FqatError: If the model cannot be traced, obey the rules, be proved, or does not compute
             the same bits, and where the mode does not go with this torch.
-        ValueError: If there is no such mode.
+        TypeError: If the model is TorchScript.
+        ValueError: If there is no such mode, or no class of torch.nn that `ops` names.
     """
     if mode not in ("ops", "fx"):
         raise ValueError("mode must be 'ops' or 'fx', not {!r}".format(mode))
@@ -386,6 +427,9 @@ def prepare(
         )
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError("this is TorchScript already: fqat.fix takes it")
+    unknown = [name for name in ops or () if not hasattr(nn, name)]
+    if unknown:
+        raise ValueError("torch.nn has no {}".format(", ".join(unknown)))
     steps = _Steps(5, progress)
     with tempfile.TemporaryDirectory(prefix="fqat-") as scratch:
         steps.begin("tracing")
@@ -402,8 +446,8 @@ def prepare(
         arguments += _options(scratch, exclude, bits, nop_instances, clone_params)
         run_program(arguments, fqat_opt)
     steps.begin("loading")
-    build = _load(package).build
-    plain = build()
+    module = _load(package)
+    plain = _build(module, {})
     _match(plain, model)
     steps.begin("comparing")
     _compare(model, plain, example_inputs)
@@ -420,6 +464,6 @@ def prepare(
     makers: Dict[str, Any] = {}
     if nop is not None:
         makers["nop"] = nop
-    prepared = build(ops=dict(ops or {}), **makers)
+    prepared = _build(module, dict(makers, ops=dict(ops or {})))
     _match(prepared, model)
     return prepared

@@ -190,6 +190,9 @@ static ExitCode checkOptions(const Options &options) {
   bool isFolder = sys::fs::is_directory(options.output);
   if (options.inputs.size() > 1 && !options.output.empty() && !isFolder)
     return fail(options.output, "several inputs need a folder as output");
+  if (!options.emit && sys::path::extension(options.output) == ".py")
+    return fail(options.output,
+                "a Python package is a folder: --emit=python -o DIR");
   StringSet<> outputs;
   if (options.writesModel() && options.inputs.size() > 1)
     for (const std::string &input : options.inputs)
