@@ -9,20 +9,16 @@ import ast
 import contextlib
 import inspect
 import os
-import random
-import re
 import sys
 from types import FrameType, FunctionType, MethodType
 from typing import (
     Any,
     Callable,
     Dict,
-    Iterable,
     Iterator,
     List,
     NamedTuple,
     Optional,
-    Sequence,
     Tuple,
     Type,
 )
@@ -31,8 +27,8 @@ import torch
 from torch import nn
 
 from fqat.findings import Finding, Place
+from fqat.running import class_name, copy_inputs, is_nop, kept_state
 
-_NOP_NAME = re.compile(r"out_nop(_?\d+)?")
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 
 # A file and a line; None where the source is not available.
@@ -114,15 +110,6 @@ def _show(path: str) -> str:
     return path or "<root>"
 
 
-def _is_nop(module: nn.Module, names: Iterable[str]) -> bool:
-    return _class_name(module) == "OutNop" or any(_NOP_NAME.fullmatch(name) for name in names)
-
-
-def _class_name(module: nn.Module) -> str:
-    """The name of a module's class, also of one that is scripted."""
-    return str(getattr(module, "original_name", type(module).__name__))
-
-
 # R5 -----------------------------------------------------------------------------------------------
 
 
@@ -163,7 +150,7 @@ def _shared_modules(
         names = [holder.name for holder in holders]
         first, *others = holders
         places = [_attribute_location(type(holder.module), holder.name) for holder in holders]
-        name = _class_name(module)
+        name = class_name(module)
         where = places[0]
         if module in tree.class_attributes:
             owner, attribute = tree.class_attributes[module]
@@ -175,15 +162,15 @@ def _shared_modules(
         else:
             message = "one {} object has {} names".format(name, len(holders))
             remedy = "make one for each of them in __init__"
-        is_nop = _is_nop(module, names)
+        is_marker = is_nop(module, names)
         if calls is not None and module in calls:
             message += " and is called {} times".format(len(calls[module]))
         is_counted = calls is not None and not isinstance(module, torch.jit.ScriptModule)
         is_harmless = is_counted and len((calls or {}).get(module, ())) < 2
         yield Finding(
             "R4",
-            "note" if is_nop or is_harmless else "error",
-            "shared-nop" if is_nop else "shared-module",
+            "note" if is_marker or is_harmless else "error",
+            "shared-nop" if is_marker else "shared-module",
             str(first),
             where[0],
             where[1],
@@ -209,16 +196,16 @@ def _repeated_calls(tree: _Tree, calls: Dict[nn.Module, List[_Location]]) -> Ite
         if len(places) <= (len(calls[owner]) if owner is not None else 1):
             continue
         path = tree.paths.get(module, str(holders[0]) if holders else "")
-        is_nop = _is_nop(module, [holder.name for holder in holders])
+        is_marker = is_nop(module, [holder.name for holder in holders])
         (file, line), *others = sorted(set(places), key=places.index)
         yield Finding(
             "R4",
-            "note" if is_nop else "error",
-            "shared-nop" if is_nop else "repeated-call",
+            "note" if is_marker else "error",
+            "shared-nop" if is_marker else "repeated-call",
             _show(path),
             file,
             line,
-            "{} ({}) is called {} times".format(_show(path), _class_name(module), len(places)),
+            "{} ({}) is called {} times".format(_show(path), class_name(module), len(places)),
             "make a module for each call in __init__",
             [Place(_show(path), *other, message="it is called again here") for other in others],
         )
@@ -234,12 +221,12 @@ def _count_calls(
         calls.setdefault(module, []).append(_caller(sys._getframe(1)))
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_kept_state(tree))
+        stack.enter_context(kept_state(list({**tree.paths, **tree.class_attributes})))
         stack.enter_context(torch.no_grad())
         for module in {**tree.paths, **tree.class_attributes}:
             if not isinstance(module, torch.jit.ScriptModule):  # those refuse hooks
                 stack.callback(module.register_forward_pre_hook(note).remove)
-        inputs = _clone(example_inputs)
+        inputs = copy_inputs(example_inputs)
         if isinstance(inputs, dict):
             model(**inputs)
         else:
@@ -255,59 +242,6 @@ def _caller(frame: Optional[FrameType]) -> _Location:
             return (file, frame.f_lineno) if os.path.exists(file) else _NOWHERE
         frame = frame.f_back
     return _NOWHERE
-
-
-def _clone(value: Any) -> Any:
-    """A copy of inputs, so that a model that works in place does not change them."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _clone(item) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_clone(item) for item in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(_clone(item) for item in value)
-    return value
-
-
-@contextlib.contextmanager
-def _kept_state(tree: _Tree) -> Iterator[None]:
-    """Put back, at the end, what a run may change: attributes, buffers, random states."""
-    modules = list({**tree.paths, **tree.class_attributes})
-    attributes = [dict(vars(module)) for module in modules]
-    buffers = [
-        [
-            (name, value, None if value is None else value.clone())
-            for name, value in module._buffers.items()
-        ]
-        for module in modules
-    ]
-    gpus = sorted({p.device.index for p in _parameters(modules) if p.device.type == "cuda"})
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
-    state = random.getstate()
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            yield
-    finally:
-        random.setstate(state)
-        if numpy is not None:
-            numpy.random.set_state(numpy_state)
-        for module, saved, tensors in zip(modules, attributes, buffers):
-            for name in set(vars(module)) - set(saved):
-                del vars(module)[name]
-            vars(module).update(saved)
-            for name, tensor, value in tensors:
-                if tensor is not None and value is not None:
-                    with torch.no_grad():
-                        tensor.copy_(value)
-                module._buffers[name] = tensor
-
-
-def _parameters(modules: Sequence[nn.Module]) -> Iterator[torch.Tensor]:
-    for module in modules:
-        for parameter in module.parameters(recurse=False):
-            yield parameter
 
 
 # R2 -----------------------------------------------------------------------------------------------
@@ -335,7 +269,7 @@ def _lists(tree: _Tree) -> Iterator[Finding]:
                         _show(path),
                         file,
                         node.lineno + offset,
-                        "list() runs in {} of {}".format(function.__name__, _class_name(module)),
+                        "list() runs in {} of {}".format(function.__name__, class_name(module)),
                         "start with x = [] and x.append() each element",
                     )
 

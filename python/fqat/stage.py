@@ -1,6 +1,7 @@
 """The stage before training: a model goes in, one that obeys the kit's rules comes out."""
 
 import atexit
+import contextlib
 import importlib.util
 import json
 import os
@@ -10,7 +11,7 @@ import tempfile
 import time
 import warnings
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from torch import nn
 from .findings import Finding, Place
 from .live import inspect_model
 from .program import FqatError, run_program
+from .running import copy_inputs, kept_state, no_fast_path, scripted_nops
 
 # A model as a file, as TorchScript, or as Python.
 Model = Union[str, "os.PathLike[str]", nn.Module]
@@ -42,47 +44,6 @@ class _Steps:
             print(text.format(self.number, self.count, what, seconds), file=sys.stderr)
 
 
-class _Derivable:
-    """Keeps torch from operators that have no derivative: the fast path of transformers."""
-
-    def __enter__(self) -> None:
-        self.mha = getattr(torch.backends, "mha", None)
-        if self.mha is not None:
-            self.was = self.mha.get_fastpath_enabled()
-            self.mha.set_fastpath_enabled(False)
-
-    def __exit__(self, *_: object) -> None:
-        if self.mha is not None:
-            self.mha.set_fastpath_enabled(self.was)
-
-
-class _Kept:
-    """What running a model may change: its tensors, the mode of autograd, random state."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        # The very tensors are put back: a forward may have replaced them.
-        self.tensors: List[Tuple[Dict[str, Any], str, torch.Tensor, torch.Tensor]] = []
-        for module in self.model.modules():
-            for slots in (module._parameters, module._buffers):
-                for name, tensor in slots.items():
-                    if tensor is not None:
-                        self.tensors.append((slots, name, tensor, tensor.detach().clone()))
-        self.random = torch.get_rng_state()
-        self.gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-
-    def __exit__(self, *_: object) -> None:
-        for slots, name, tensor, content in self.tensors:
-            slots[name] = tensor
-            if not _same_bits(tensor, content):
-                tensor.data.copy_(content)
-        torch.set_rng_state(self.random)
-        if self.gpus:
-            torch.cuda.set_rng_state_all(self.gpus)
-
-
 def _version() -> Tuple[int, int]:
     """Return the first two numbers of torch's version."""
     major, minor = torch.__version__.split(".")[:2]
@@ -95,18 +56,6 @@ def _tuple(example_inputs: Any) -> Tuple[Any, ...]:
     if isinstance(example_inputs, list):
         return tuple(example_inputs)
     return (example_inputs,)
-
-
-def _copy(value: Any) -> Any:
-    """Copy the tensors of some inputs: a model may write into them."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
-    if isinstance(value, (list, tuple)):
-        parts = [_copy(part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if isinstance(value, dict):
-        return {key: _copy(part) for key, part in value.items()}
-    return value
 
 
 def _leaves(value: Any) -> List[Any]:
@@ -148,14 +97,21 @@ def _difference(expected: Any, actual: Any) -> Optional[str]:
     return None
 
 
+@contextlib.contextmanager
+def _quiet_run(model: nn.Module) -> Iterator[None]:
+    """Run a model without gradients, and leave it as it was."""
+    with kept_state(model.modules()), no_fast_path(), torch.no_grad():
+        yield
+
+
 def _trace(model: nn.Module, example_inputs: Any, path: str) -> None:
     """Trace a model in the mode that it is in, and save the trace."""
     try:
-        with _Kept(model), _Derivable(), torch.no_grad(), warnings.catch_warnings():
+        with _quiet_run(model), scripted_nops(model), warnings.catch_warnings():
             # It warns of each number that it takes for a constant.
             warnings.simplefilter("ignore")
             traced = torch.jit.trace(
-                model, _copy(_tuple(example_inputs)), strict=False, check_trace=False
+                model, copy_inputs(_tuple(example_inputs)), strict=False, check_trace=False
             )
     except RuntimeError as error:
         # Of torch, or of the model's own forward, which no trace survives either.
@@ -351,9 +307,9 @@ def _compare(model: nn.Module, plain: nn.Module, example_inputs: Any) -> None:
     inputs = _tuple(example_inputs)
     results = []
     for side in (model, plain):
-        with _Kept(side), _Derivable(), torch.no_grad():
+        with _quiet_run(side):
             torch.manual_seed(0)
-            results.append(side(*_copy(inputs)))
+            results.append(side(*copy_inputs(inputs)))
     difference = _difference(*results)
     if difference is not None:
         raise FqatError(
