@@ -96,7 +96,7 @@ format-check: setup ## Fail if anything is not formatted
 lint: build ## clang-tidy, ruff and mypy
 	@"$(VENV_PYTHON)" -m ruff check python test bench
 	@"$(VENV_PYTHON)" -m ruff format --check python test bench
-	@"$(VENV_PYTHON)" -m mypy python/fqat python/examples
+	@"$(VENV_PYTHON)" -m mypy python/fqat python/examples test/python/rules.py
 	@if command -v $(RUN_CLANG_TIDY) > /dev/null; then \
 	  $(RUN_CLANG_TIDY) -quiet -clang-tidy-binary "$$(command -v $(CLANG_TIDY))" \
 	    -p "$(BUILD_DIR)" '^$(CURDIR)/(lib|tools)/.*\.cpp$$'; \

@@ -956,7 +956,10 @@ Value Writes::splice(OpBuilder &builder, Location loc, const Level &level,
     parts.push_back(written);
     if (range.end)
       parts.push_back(takeSlice(*range.end, INT64_MAX));
-    auto list = ListOp::create(builder, loc, ListType::get(type), parts);
+    // The code of a list has no record of its lines.
+    Location listLoc = makeNodeLoc(builder.getContext(), getPosition(loc),
+                                   getInstancePath(loc), {});
+    auto list = ListOp::create(builder, listLoc, ListType::get(type), parts);
     written = OperatorOp::create(builder, loc, "aten::cat", "",
                                  {list.getResult(), dim}, type)
                   .getResult(0);

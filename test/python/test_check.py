@@ -8,11 +8,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import rules
 import torch
 from conftest import ROOT, SHARED_MODELS
 from torch import nn
-
-from fqat import rules
 
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text())
 SARIF = json.loads((Path(__file__).parent / "sarif_required.schema.json").read_text())

@@ -6,12 +6,11 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import rules
 import torch
 from conftest import assert_equivalent, records
 from hypothesis import HealthCheck, given, seed, settings
 from random_models import Model, models
-
-from fqat import rules
 
 NUM_MODELS = int(os.environ.get("FQAT_FUZZ_MODELS", "100"))
 SEED = int(os.environ.get("FQAT_FUZZ_SEED", "0"))

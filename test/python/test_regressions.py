@@ -1,11 +1,10 @@
 """Models that once broke the tool, each named after what it shows."""
 
 import pytest
+import rules
 import torch
 from conftest import assert_equivalent, records
 from torch import nn
-
-from fqat import rules
 
 X = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

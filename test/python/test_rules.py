@@ -2,10 +2,9 @@
 
 from typing import List
 
+import rules
 import torch
 from torch import nn
-
-from fqat import rules
 
 
 class Nop(nn.Module):

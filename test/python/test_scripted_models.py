@@ -3,12 +3,11 @@
 from typing import Dict, List, Optional
 
 import pytest
+import rules
 import torch
 import torch.nn.functional as F  # noqa: N812
 from conftest import assert_equivalent, records
 from torch import Tensor, nn
-
-from fqat import rules
 
 X = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
