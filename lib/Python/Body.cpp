@@ -50,7 +50,9 @@ static StringRef shortenPath(StringRef file) {
 
 void BodyWriter::comment(Operation *op) {
   FileLineColLoc position = getPosition(op->getLoc());
-  if (!position || position.getLine() == 0)
+  // A file without the author's lines has those of its own code.
+  if (!position || position.getLine() == 0 ||
+      position.getFilename().getValue().starts_with("code/"))
     return;
   std::string place = (shortenPath(position.getFilename().getValue()) + ":" +
                        Twine(position.getLine()))

@@ -60,16 +60,17 @@ Emitter::Emitter(mlir::ModuleOp model, const AnchorSet &anchors,
   });
   // What `model.py` itself uses.
   for (StringRef name :
-       {"OutNop",   "Layers",     "GROUPS",    "build",       "load",
-        "read",     "model",      "ops",       "nop",         "weights",
-        "device",   "layers",     "constants", "math",        "warnings",
-        "os",       "torch",      "nn",        "F",           "fx",
-        "at_least", "to_int",     "to_float",  "to_tensor",   "Tensor",
-        "List",     "Dict",       "Optional",  "Tuple",       "int",
-        "float",    "bool",       "str",       "complex",     "list",
-        "tuple",    "dict",       "len",       "max",         "min",
-        "abs",      "range",      "print",     "slice",       "super",
-        "getattr",  "isinstance", "KeyError",  "ImportError", "RuntimeError"})
+       {"OutNop",      "Layers",       "GROUPS",     "build",    "load",
+        "read",        "model",        "ops",        "nop",      "weights",
+        "device",      "layers",       "constants",  "math",     "warnings",
+        "os",          "torch",        "nn",         "F",        "fx",
+        "at_least",    "range_length", "to_int",     "to_float", "to_tensor",
+        "Tensor",      "List",         "Dict",       "Optional", "Tuple",
+        "int",         "float",        "bool",       "str",      "complex",
+        "list",        "tuple",        "dict",       "len",      "max",
+        "min",         "abs",          "range",      "print",    "slice",
+        "super",       "getattr",      "isinstance", "KeyError", "ImportError",
+        "RuntimeError"})
     taken.insert(name);
 }
 
@@ -81,10 +82,14 @@ SmallVector<Operation *> Emitter::getMembers(ModuleOp instance) {
   return members;
 }
 
-/// Whether a member can be an argument of the constructor by its own name:
-/// Python gives names with two underscores another one within a class.
+/// Whether Python gives a name another one within a class.
+static bool isMangled(StringRef name) {
+  return name.starts_with("__") && !name.ends_with("__");
+}
+
+/// Whether a member can be an argument of the constructor by its own name.
 static bool isMemberName(StringRef name) {
-  return isIdentifier(name) && name != "self" && !name.starts_with("__");
+  return isIdentifier(name) && name != "self" && !isMangled(name);
 }
 
 /// The name of the constructor's argument for a member.
@@ -163,7 +168,7 @@ std::string Emitter::reach(StringRef object, StringRef base,
     else if (llvm::all_of(part, llvm::isDigit) && isChild && parent &&
              isNumbered(parent))
       text += "[" + name + "]";
-    else if (isMemberName(name))
+    else if (isIdentifier(name) && !isMangled(name))
       text += "." + name;
     else
       text = "getattr(" + text + ", " + quote(name) + ")";
@@ -962,6 +967,15 @@ def to_tensor(value):
     # type: (int) -> torch.Tensor
     """Return a tensor without dimensions."""
     return torch.tensor(value)
+)PY"},
+    {Helper::RangeLength, "range_length", R"PY(
+
+def range_length(low, high, step):
+    # type: (int, int, int) -> int
+    """Return how many numbers a range has."""
+    if step > 0:
+        return max(0, (high - low + step - 1) // step)
+    return max(0, (low - high - step - 1) // -step)
 )PY"},
     {Helper::AtLeast, "at_least", R"PY(
 

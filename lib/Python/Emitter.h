@@ -48,6 +48,7 @@ enum class Helper {
   ToFloat,
   ToTensor,
   AtLeast,
+  RangeLength,
   Functional,
   Math,
   Warnings

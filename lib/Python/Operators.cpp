@@ -424,11 +424,12 @@ std::optional<Code> BodyWriter::spellSyntax(OperatorOp op) {
     std::string object = useObject(op.getOperand(0));
     return Code(object, '[', {use(op.getOperand(1))});
   }
-  if (name == "__range_length" && count == 3)
-    return Code("len", '(',
-                {Code("range", '(',
-                      {use(op.getOperand(0)), use(op.getOperand(1)),
-                       use(op.getOperand(2))})});
+  if (name == "__range_length" && count == 3) {
+    emitter.use(Helper::RangeLength);
+    return Code(
+        "range_length", '(',
+        {use(op.getOperand(0)), use(op.getOperand(1)), use(op.getOperand(2))});
+  }
   if (name == "__derive_index" && count == 3) {
     std::string index = useObject(op.getOperand(0)),
                 low = useObject(op.getOperand(1));
@@ -497,6 +498,18 @@ std::optional<Code> BodyWriter::spellIndexing(OperatorOp op) {
       if (item.head == "None" && !item.open)
         item = ":";
     return Code(object, '[', std::move(list.items));
+  }
+  if (name == "aten::slice" && op.getNumOperands() == 4 &&
+      isa<ListType>(op.getOperand(0).getType())) {
+    std::string list = useObject(op.getOperand(0));
+    std::string place;
+    for (unsigned i : {1u, 2u, 3u}) {
+      Attribute bound = getConstant(op.getOperand(i));
+      place += i == 1 ? "" : ":";
+      if (!isa_and_nonnull<UnitAttr>(bound))
+        place += useObject(op.getOperand(i));
+    }
+    return Code(list, '[', {place});
   }
   constexpr int64_t mostColons = 4;
   if ((!isSlice && !isSelect) || !dim ||
@@ -580,8 +593,14 @@ std::optional<Code> BodyWriter::spellFunctional(OperatorOp op) {
     return withInPlace(call(base, {0}));
   if (base == "leaky_relu" && count == 2)
     return withInPlace(call("leaky_relu", {0, 1}));
-  if (base == "hardtanh" && count == 3)
-    return withInPlace(call("hardtanh", {0, 1, 2}));
+  if (base == "hardtanh" && count == 3) {
+    // TorchScript takes no ints for floats.
+    Code code = call("hardtanh", {0, 1, 2});
+    for (unsigned i : {1u, 2u})
+      if (auto number = dyn_cast_or_null<IntegerAttr>(get(i)))
+        code.items[i] = spellFloat(number.getInt());
+    return withInPlace(std::move(code));
+  }
   if (base == "elu" && count == 4 && isOne(emitter, op, 2) &&
       isOne(emitter, op, 3))
     return withInPlace(call("elu", {0, 1}));
