@@ -312,8 +312,9 @@ LogicalResult ValueWriter::writeInstance(ModuleOp instance,
   return success();
 }
 
-LogicalResult ValueWriter::writeOrderedDict(
-    ArrayRef<std::pair<std::string, Attribute>> items, Operation *op) {
+LogicalResult
+ValueWriter::writeOrderedDict(ArrayRef<std::pair<std::string, Attribute>> items,
+                              Operation *op) {
   pickle.global("collections.OrderedDict");
   pickle.endTuple(0);
   pickle.reduce();

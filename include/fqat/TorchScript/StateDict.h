@@ -24,10 +24,10 @@ namespace fqat {
 ///
 /// On failure an error is emitted, and what was written is useless. Errors of
 /// the file are the file's.
-llvm::LogicalResult writeStateDict(
-    mlir::ModuleOp model,
-    llvm::ArrayRef<std::pair<std::string, mlir::Attribute>> tensors,
-    OutputFile &file);
+llvm::LogicalResult
+writeStateDict(mlir::ModuleOp model,
+               llvm::ArrayRef<std::pair<std::string, mlir::Attribute>> tensors,
+               OutputFile &file);
 
 } // namespace fqat
 
