@@ -68,14 +68,9 @@ void BodyWriter::comment(Operation *op) {
 //===----------------------------------------------------------------------===//
 
 std::string BodyWriter::makeName(StringRef wish) {
-  static const llvm::StringSet<> reserved =
-      makeSet("self torch nn F Tensor int float bool len max min abs range str "
-              "list tuple dict print slice isinstance getattr RuntimeError");
   std::string base = isIdentifier(wish) ? wish.str() : "value";
   std::string name = base;
-  for (unsigned i = 1; reserved.contains(name) || emitter.isTaken(name) ||
-                       !names.insert(name).second;
-       ++i)
+  for (unsigned i = 1; emitter.isTaken(name) || !names.insert(name).second; ++i)
     name = base + (llvm::isDigit(base.back()) ? "_" : "") + std::to_string(i);
   return name;
 }
@@ -159,6 +154,13 @@ void BodyWriter::flush() {
   pending = nullptr;
   comment(value.getDefiningOp());
   assign(value, pendingCode);
+}
+
+/// What `op` has taken stands in its statement; what it has not comes before.
+void BodyWriter::beginStatement(Operation *op) {
+  tookPending = false;
+  flush();
+  comment(op);
 }
 
 /// Takes the expression of an op. One that is `light` reads nothing that may
@@ -293,9 +295,7 @@ LogicalResult BodyWriter::writeArm(Block &arm, ArrayRef<std::string> results) {
 
 LogicalResult BodyWriter::writeIf(IfOp op) {
   Code condition = use(op.getCondition());
-  tookPending = false;
-  flush();
-  comment(op);
+  beginStatement(op);
   SmallVector<std::string> results;
   for (Value result : op.getResults()) {
     results.push_back(result.use_empty() ? "_" : makeName(getWish(result)));
@@ -321,9 +321,7 @@ LogicalResult BodyWriter::writeLoop(LoopOp op) {
   SmallVector<Code> inits;
   for (Value init : op.getInits())
     inits.push_back(use(init));
-  tookPending = false;
-  flush();
-  comment(op);
+  beginStatement(op);
   // What is carried has one name, which is the result's in the end.
   SmallVector<std::string> carried;
   for (auto [result, init] : llvm::zip(op.getResults(), inits)) {
@@ -385,9 +383,7 @@ LogicalResult BodyWriter::writeOp(Operation *op) {
   }
   if (auto set = dyn_cast<SetOp>(op)) {
     Code value = use(set.getValue());
-    tookPending = false;
-    flush();
-    comment(op);
+    beginStatement(op);
     line(reach(set.getSlotAttr().getAttr()) + " = ", value);
     return success();
   }

@@ -61,6 +61,7 @@ private:
   std::string useObject(mlir::Value value);
   void define(mlir::Operation *op, Code code, bool isLight);
   void flush();
+  void beginStatement(mlir::Operation *op);
   void assign(mlir::ValueRange results, const Code &code);
   std::string makeName(llvm::StringRef wish);
   std::string getWish(mlir::Value value);

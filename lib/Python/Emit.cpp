@@ -9,23 +9,23 @@
 // Classes hold the code, and are handed what they hold when they are made, so
 // that instances of one structure share a class whatever their sizes are:
 //
-//   class Conv(nn.Module):
-//       def __init__(self, conv, act):          def build(...):
-//           super().__init__()                      return Model(
-//           self.conv = conv                            stem=Conv(
-//           self.act = act conv=nn.Conv2d(...),
-//                                                           act=nn.SiLU(),
-//       def forward(self, x):                           ),
-//           return self.act(self.conv(x))           )
+//   class Conv(nn.Module):                    def build(...):
+//       def __init__(self, conv, act):            model = Model(
+//           super().__init__()                        stem=Conv(
+//           self.conv = conv                              conv=nn.Conv2d(...),
+//           self.act = act                                act=nn.SiLU(),
+//                                                     ),
+//       def forward(self, x):                     )
+//           return self.act(self.conv(x))         return model
 //
 //===----------------------------------------------------------------------===//
 
 #include "Emitter.h"
 #include "fqat/Analysis/Regions.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/Dtypes.h"
 #include "fqat/Support/Operators.h"
 
-#include "mlir/IR/AsmState.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -60,17 +60,17 @@ Emitter::Emitter(mlir::ModuleOp model, const AnchorSet &anchors,
   });
   // What `model.py` itself uses.
   for (StringRef name :
-       {"OutNop",      "Layers",       "GROUPS",     "build",    "load",
-        "read",        "model",        "ops",        "nop",      "weights",
-        "device",      "layers",       "constants",  "math",     "warnings",
-        "os",          "torch",        "nn",         "F",        "fx",
-        "at_least",    "range_length", "to_int",     "to_float", "to_tensor",
-        "Tensor",      "List",         "Dict",       "Optional", "Tuple",
-        "int",         "float",        "bool",       "str",      "complex",
-        "list",        "tuple",        "dict",       "len",      "max",
-        "min",         "abs",          "range",      "print",    "slice",
-        "super",       "getattr",      "isinstance", "KeyError", "ImportError",
-        "RuntimeError"})
+       {"OutNop",       "Layers",       "GROUPS",     "build",    "load",
+        "read",         "model",        "ops",        "nop",      "weights",
+        "device",       "layers",       "constants",  "math",     "warnings",
+        "os",           "torch",        "nn",         "F",        "fx",
+        "at_least",     "range_length", "to_int",     "to_float", "to_tensor",
+        "Tensor",       "List",         "Dict",       "Optional", "Tuple",
+        "int",          "float",        "bool",       "str",      "complex",
+        "list",         "tuple",        "dict",       "len",      "max",
+        "min",          "abs",          "range",      "print",    "slice",
+        "super",        "getattr",      "isinstance", "KeyError", "ImportError",
+        "RuntimeError", "self"})
     taken.insert(name);
 }
 
@@ -138,6 +138,13 @@ static bool hasNumberedChildren(ArrayRef<Operation *> members, bool others) {
       return false;
   }
   return next != 0 || !others;
+}
+
+std::optional<bool> Emitter::getMode(ModuleOp instance) {
+  Operation *slot = symbols.lookup(instance.getMemberSymbol("training"));
+  auto flag =
+      slot ? dyn_cast_or_null<BoolAttr>(getSlotValue(slot)) : BoolAttr();
+  return flag ? std::optional<bool>(flag.getValue()) : std::nullopt;
 }
 
 bool Emitter::isNumbered(ModuleOp instance) {
@@ -220,23 +227,14 @@ static std::string spellElement(StringRef dtype, const char *bytes) {
   return "";
 }
 
-static size_t getWidth(StringRef dtype) {
-  return llvm::StringSwitch<size_t>(dtype)
-      .Cases({"int64", "float64"}, 8)
-      .Cases({"int32", "float32"}, 4)
-      .Cases({"int16", "float16", "bfloat16"}, 2)
-      .Cases({"int8", "uint8", "bool"}, 1)
-      .Default(0);
-}
-
 std::optional<Code> Emitter::spellTensor(TensorAttr value,
                                          unsigned maxElements) {
   auto storage = symbols.lookup<StorageOp>(value.getStorage().getValue());
   std::optional<ArrayRef<char>> bytes =
       storage ? getBytes(storage.getBytes()) : std::nullopt;
-  size_t width = getWidth(value.getDtype());
+  size_t width = getElementSize(value.getDtype());
   ArrayRef<int64_t> sizes = value.getSizes();
-  if (!bytes || width == 0 || sizes.size() > 1 ||
+  if (!bytes || sizes.size() > 1 ||
       (!sizes.empty() && (sizes[0] > int64_t(maxElements) || sizes[0] == 0 ||
                           value.getStrides()[0] != 1)))
     return std::nullopt;
@@ -653,55 +651,57 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
 // build()
 //===----------------------------------------------------------------------===//
 
-FailureOr<Code> Emitter::spellAttribute(Operation *slot) {
-  Attribute value = getSlotValue(slot);
-  std::function<std::optional<Code>(Attribute)> spell =
-      [&](Attribute part) -> std::optional<Code> {
-    if (isa<UnitAttr>(part))
-      return Code("None");
-    if (auto flag = dyn_cast<BoolAttr>(part))
-      return Code(flag.getValue() ? "True" : "False");
-    if (auto number = dyn_cast<IntegerAttr>(part))
-      return Code(std::to_string(number.getInt()));
-    if (auto number = dyn_cast<FloatAttr>(part))
-      return Code(spellFloat(number.getValueAsDouble()));
-    if (auto string = dyn_cast<StringAttr>(part))
-      return Code(quote(string.getValue()));
-    if (auto dict = dyn_cast<DictAttr>(part)) {
-      Code code("", '{', {});
-      ArrayRef<Attribute> dictItems = dict.getItems().getValue();
-      for (size_t i = 0; i + 1 < dictItems.size(); i += 2) {
-        std::optional<Code> name = spell(dictItems[i]),
-                            item = spell(dictItems[i + 1]);
-        if (!name || !item)
-          return std::nullopt;
-        item->head = name->flat() + ": " + item->head;
-        code.items.push_back(*item);
-      }
-      return code;
-    }
-    ArrayAttr elements = getListElements(part);
-    bool isTuple = !elements;
-    if (isTuple)
-      elements = dyn_cast<ArrayAttr>(part);
-    if (!elements)
-      return std::nullopt;
-    Code code("", isTuple ? '(' : '[', {});
-    for (Attribute element : elements) {
-      std::optional<Code> made = spell(element);
-      if (!made)
+std::optional<Code>
+spellConstant(Attribute value,
+              function_ref<std::optional<Code>(Attribute)> spellOther) {
+  if (isa<UnitAttr>(value))
+    return Code("None");
+  if (auto flag = dyn_cast<BoolAttr>(value))
+    return Code(flag.getValue() ? "True" : "False");
+  if (auto number = dyn_cast<IntegerAttr>(value))
+    return Code(std::to_string(number.getInt()));
+  if (auto number = dyn_cast<FloatAttr>(value))
+    return Code(spellFloat(number.getValueAsDouble()));
+  if (auto string = dyn_cast<StringAttr>(value))
+    return Code(quote(string.getValue()));
+  if (auto dict = dyn_cast<DictAttr>(value)) {
+    Code code("", '{', {});
+    ArrayRef<Attribute> items = dict.getItems().getValue();
+    for (size_t i = 0; i + 1 < items.size(); i += 2) {
+      std::optional<Code> name = spellConstant(items[i], spellOther),
+                          item = spellConstant(items[i + 1], spellOther);
+      if (!name || !item)
         return std::nullopt;
-      code.items.push_back(*made);
+      item->head = name->flat() + ": " + item->head;
+      code.items.push_back(*item);
     }
     return code;
-  };
+  }
+  ArrayAttr elements = getListElements(value);
+  bool isTuple = !elements;
+  if (isTuple)
+    elements = dyn_cast<ArrayAttr>(value);
+  if (!elements)
+    return spellOther ? spellOther(value) : std::nullopt;
+  Code code("", isTuple ? '(' : '[', {});
+  for (Attribute element : elements) {
+    std::optional<Code> made = spellConstant(element, spellOther);
+    if (!made)
+      return std::nullopt;
+    code.items.push_back(*made);
+  }
+  return code;
+}
+
+FailureOr<Code> Emitter::spellAttribute(Operation *slot) {
+  Attribute value = getSlotValue(slot);
   if (auto tensor = dyn_cast_or_null<TensorAttr>(value)) {
     std::string name = displayPath(SymbolTable::getSymbolName(slot).getValue());
     constantRecords.emplace_back(name, tensor);
     return Code("constants[" + quote(name) + "]");
   }
   if (value)
-    if (std::optional<Code> code = spell(value))
+    if (std::optional<Code> code = spellConstant(value))
       return *code;
   return slot->emitError() << "the value of '"
                            << displayPath(
@@ -787,14 +787,11 @@ FailureOr<Code> Emitter::makeInstance(ModuleOp instance, bool atTarget) {
   if (form.kind == InstanceForm::List || form.kind == InstanceForm::Dict) {
     if (items.empty())
       return code;
-    code.head += form.kind == InstanceForm::List ? "([" : "({";
     // The bracket inside is the one to break at.
     Code inner("", form.kind == InstanceForm::List ? '[' : '{',
                std::move(items));
     inner.isBroken = true;
-    Code outer(form.kind == InstanceForm::List ? "nn.ModuleList"
-                                               : "nn.ModuleDict",
-               '(', {std::move(inner)});
+    Code outer(code.head, '(', {std::move(inner)});
     outer.isBroken = true;
     return outer;
   }
@@ -895,13 +892,6 @@ LogicalResult Emitter::writeBuild(raw_ostream &os) {
     if (!isNew)
       lines << "    " << getPlace(&op) << " = " << it->second << '\n';
   }
-  // The mode of each instance.
-  auto getMode = [&](ModuleOp instance) -> std::optional<bool> {
-    Operation *slot = symbols.lookup(instance.getMemberSymbol("training"));
-    auto flag =
-        slot ? dyn_cast_or_null<BoolAttr>(getSlotValue(slot)) : BoolAttr();
-    return flag ? std::optional<bool>(flag.getValue()) : std::nullopt;
-  };
   bool isTraining = getMode(root).value_or(false);
   lines << "    model.train(" << (isTraining ? "True" : "False") << ")\n";
   for (auto instance : model.getOps<ModuleOp>())

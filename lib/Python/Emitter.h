@@ -62,7 +62,6 @@ public:
 
   mlir::FailureOr<PythonModel> run(llvm::StringRef input);
 
-  mlir::ModuleOp getModel() const { return model; }
   mlir::SymbolTable &getSymbols() { return symbols; }
   const Threading::Needs &getNeeds(MethodOp method) const {
     return threading.getNeeds(method);
@@ -80,6 +79,8 @@ public:
   llvm::ArrayRef<MethodOp> getMethods(ModuleOp instance) {
     return methodsOf[instance];
   }
+  /// Whether an instance is in training, as far as the model says so.
+  std::optional<bool> getMode(ModuleOp instance);
   /// Whether an instance is made of a torch.nn.Sequential: its numbered
   /// children are reached by their index.
   bool isNumbered(ModuleOp instance);
@@ -120,7 +121,6 @@ private:
   mlir::LogicalResult writeFunctions(llvm::raw_ostream &os);
   mlir::FailureOr<Code> makeInstance(ModuleOp instance, bool atTarget = false);
   Code makeTensor(TensorAttr tensor);
-  Code callWith(ModuleOp instance, llvm::StringRef maker);
   mlir::FailureOr<Code> spellAttribute(mlir::Operation *slot);
   mlir::LogicalResult writeBuild(llvm::raw_ostream &os);
   mlir::LogicalResult findGroups();
@@ -171,6 +171,13 @@ mlir::LogicalResult writeBody(Emitter &emitter,
                               mlir::FunctionOpInterface function,
                               llvm::StringRef name, unsigned indent,
                               std::string &text, std::string &key);
+
+/// A number, a string, None, or a list, tuple or dict of them as an expression;
+/// `spellOther` is asked for what is none of these. Nothing if neither knows.
+std::optional<Code> spellConstant(
+    mlir::Attribute value,
+    llvm::function_ref<std::optional<Code>(mlir::Attribute)> spellOther =
+        nullptr);
 
 /// The constant that a value is, lists and tuples of constants included (as an
 /// array); null if it is none.

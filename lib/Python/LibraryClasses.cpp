@@ -385,35 +385,28 @@ std::optional<Code> Matcher::matchScripted() {
   for (size_t i = 0; i + 1 < constants.size(); i += 2)
     if (auto name = dyn_cast<StringAttr>(constants[i]))
       values[name.getValue()] = constants[i + 1];
-  auto spellConstant = [](Attribute value) -> std::string {
-    if (isa<UnitAttr>(value))
-      return "None";
-    if (auto flag = dyn_cast<BoolAttr>(value))
-      return flag.getValue() ? "True" : "False";
-    if (auto number = dyn_cast<IntegerAttr>(value))
-      return std::to_string(number.getInt());
-    if (auto number = dyn_cast<FloatAttr>(value))
-      return spellFloat(number.getValueAsDouble());
-    if (auto text = dyn_cast<StringAttr>(value))
-      return quote(text.getValue());
+  // Equal numbers for all dimensions are one.
+  auto spellArgument = [](Attribute value) -> std::string {
     ArrayAttr elements = getListElements(value);
     if (!elements)
       elements = dyn_cast<ArrayAttr>(value);
+    if (!elements) {
+      std::optional<Code> code = spellConstant(value);
+      return code ? code->flat() : "";
+    }
     SmallVector<int64_t> numbers;
-    if (!elements || elements.empty())
-      return "";
     for (Attribute element : elements) {
       auto number = dyn_cast<IntegerAttr>(element);
       if (!number)
         return "";
       numbers.push_back(number.getInt());
     }
-    return spell(numbers).flat();
+    return numbers.empty() ? "" : spell(numbers).flat();
   };
   std::vector<Code> arguments;
   for (const LibraryClass::Argument &argument : known->arguments) {
     Attribute value = values.lookup(argument.name);
-    std::string text = value ? spellConstant(value) : "";
+    std::string text = value ? spellArgument(value) : "";
     if (text.empty())
       return std::nullopt;
     if (argument.usual.empty())

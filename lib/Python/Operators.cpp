@@ -15,6 +15,7 @@
 #include "fqat/Support/Operators.h"
 #include "BodyWriter.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/Dtypes.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -130,8 +131,8 @@ std::optional<Code> BodyWriter::spellNumber(OperatorOp op) {
     return use(op.getOperand(0));
   if (op->getNumResults() != 1 || !numbers.contains(op.getResult(0)))
     return std::nullopt;
-  auto spell = [&](unsigned index) {
-    Value value = op.getOperand(index);
+  auto spell = [&](OperatorOp reader, unsigned index) {
+    Value value = reader.getOperand(index);
     if (numbers.contains(value))
       return use(value).atom();
     return std::to_string(*getIntegerOperand(emitter, value));
@@ -141,33 +142,25 @@ std::optional<Code> BodyWriter::spellNumber(OperatorOp op) {
     return use(op.getOperand(0));
   if (name == "aten::clamp") {
     emitter.use(Helper::AtLeast);
-    return Code("at_least", '(', {spell(0), spell(1)});
+    return Code("at_least", '(', {spell(op, 0), spell(op, 1)});
   }
-  Code code;
-  code.isCompound = true;
-  if (name == "aten::ceil" || name == "aten::floor") {
-    auto division = op.getOperand(0).getDefiningOp<OperatorOp>();
-    auto part = [&](unsigned index) {
-      Value value = division.getOperand(index);
-      if (numbers.contains(value))
-        return use(value).atom();
-      return std::to_string(*getIntegerOperand(emitter, value));
-    };
-    std::string above = part(0), below = part(1);
-    code.head = name == "aten::ceil" ? "-(-" + above + " // " + below + ")"
-                                     : above + " // " + below;
-    return code;
-  }
+  // Written where it is rounded.
   if (name == "aten::div")
     return Code("");
+  if (name == "aten::ceil" || name == "aten::floor") {
+    auto division = op.getOperand(0).getDefiningOp<OperatorOp>();
+    std::string above = spell(division, 0), below = spell(division, 1);
+    return makeCompound(name == "aten::ceil"
+                            ? "-(-" + above + " // " + below + ")"
+                            : above + " // " + below);
+  }
   StringRef sign = llvm::StringSwitch<StringRef>(name)
                        .Case("aten::add", " + ")
                        .Case("aten::sub", " - ")
                        .Case("aten::mul", " * ")
                        .Default(" // ");
-  std::string left = spell(0);
-  code.head = left + sign.str() + spell(1);
-  return code;
+  std::string left = spell(op, 0);
+  return makeCompound(left + sign.str() + spell(op, 1));
 }
 
 //===----------------------------------------------------------------------===//
@@ -175,73 +168,30 @@ std::optional<Code> BodyWriter::spellNumber(OperatorOp op) {
 //===----------------------------------------------------------------------===//
 
 FailureOr<Code> BodyWriter::spellValue(Attribute value, Operation *op) {
-  if (isa<UnitAttr>(value))
-    return Code("None");
-  if (auto flag = dyn_cast<BoolAttr>(value))
-    return Code(flag.getValue() ? "True" : "False");
-  if (auto number = dyn_cast<IntegerAttr>(value))
-    return Code(std::to_string(number.getInt()));
-  if (auto number = dyn_cast<FloatAttr>(value))
-    return Code(spellFloat(number.getValueAsDouble()));
-  if (auto string = dyn_cast<StringAttr>(value))
-    return Code(quote(string.getValue()));
-  if (auto device = dyn_cast<DeviceAttr>(value))
-    return Code("torch.device", '(', {quote(device.getSpelling())});
-  if (auto number = dyn_cast<ComplexAttr>(value))
-    return Code(
-        "complex", '(',
-        {spellFloat(number.getRealValue()), spellFloat(number.getImagValue())});
-  if (auto tensor = dyn_cast<TensorAttr>(value)) {
-    if (std::optional<Code> code = emitter.spellTensor(tensor, 1);
-        code && tensor.getSizes().empty())
-      return *code;
-    if (method) {
-      ModuleOp instance = emitter.getInstance(method.getInstance());
-      return Code("self." + emitter.addConstant(instance, tensor));
-    }
-    if (std::optional<Code> code = emitter.spellTensor(tensor, 64))
-      return *code;
-  }
-  ArrayAttr elements = getListElements(value);
-  if (!elements)
-    elements = dyn_cast<ArrayAttr>(value);
-  if (elements) {
-    Code code("", isa<ArrayAttr>(value) ? '(' : '[', {});
-    for (Attribute element : elements) {
-      FailureOr<Code> made = spellValue(element, op);
-      if (failed(made))
-        return failure();
-      code.items.push_back(*made);
-    }
-    return code;
-  }
-  if (auto dict = dyn_cast<DictAttr>(value)) {
-    Code code("", '{', {});
-    ArrayRef<Attribute> items = dict.getItems().getValue();
-    for (size_t i = 0; i + 1 < items.size(); i += 2) {
-      FailureOr<Code> name = spellValue(items[i], op),
-                      item = spellValue(items[i + 1], op);
-      if (failed(name) || failed(item))
-        return failure();
-      item->head = name->flat() + ": " + item->head;
-      code.items.push_back(*item);
-    }
-    return code;
-  }
+  std::optional<Code> spelled =
+      spellConstant(value, [&](Attribute other) -> std::optional<Code> {
+        if (auto device = dyn_cast<DeviceAttr>(other))
+          return Code("torch.device", '(', {quote(device.getSpelling())});
+        if (auto number = dyn_cast<ComplexAttr>(other))
+          return Code("complex", '(',
+                      {spellFloat(number.getRealValue()),
+                       spellFloat(number.getImagValue())});
+        auto tensor = dyn_cast<TensorAttr>(other);
+        if (!tensor)
+          return std::nullopt;
+        if (tensor.getSizes().empty())
+          if (std::optional<Code> code = emitter.spellTensor(tensor, 1))
+            return code;
+        if (!method)
+          return emitter.spellTensor(tensor, 64);
+        ModuleOp instance = emitter.getInstance(method.getInstance());
+        return Code("self." + emitter.addConstant(instance, tensor));
+      });
+  if (spelled)
+    return *spelled;
   return op->emitError() << "the constant " << value
                          << " cannot be written as Python; write the file as "
                             "TorchScript";
-}
-
-static StringRef getDtypeSpelling(int64_t number) {
-  // As `torch.ScalarType` counts them.
-  static constexpr StringLiteral names[] = {
-      "uint8",   "int8",    "int16",     "int32",     "int64",      "float16",
-      "float32", "float64", "complex32", "complex64", "complex128", "bool",
-      "qint8",   "quint8",  "qint32",    "bfloat16"};
-  return number >= 0 && number < int64_t(std::size(names))
-             ? StringRef(names[number])
-             : StringRef();
 }
 
 /// The operand that says whether an operator trains.
@@ -268,11 +218,7 @@ Code BodyWriter::spellTraining(OperatorOp op, unsigned index) {
       isa_and_nonnull<UnitAttr>(getConstant(op.getOperand(runningMean)));
   if (method && flag && !isUntracked) {
     ModuleOp instance = emitter.getInstance(method.getInstance());
-    Operation *slot =
-        emitter.getSymbols().lookup(instance.getMemberSymbol("training"));
-    auto training =
-        slot ? dyn_cast_or_null<BoolAttr>(getSlotValue(slot)) : BoolAttr();
-    if (training == flag)
+    if (emitter.getMode(instance) == flag.getValue())
       return "self.training";
   }
   return use(op.getOperand(index));
@@ -286,7 +232,7 @@ Code BodyWriter::spellOperand(OperatorOp op, unsigned index,
   auto number = dyn_cast_or_null<IntegerAttr>(getConstant(value));
   if (schema && number && !isa<BoolAttr>(number)) {
     if (schema->kind == ArgumentSchema::Dtype)
-      if (StringRef name = getDtypeSpelling(number.getInt()); !name.empty())
+      if (StringRef name = getDtypeName(number.getInt()); !name.empty())
         return ("torch." + name).str();
     if (schema->kind == ArgumentSchema::Layout && number.getInt() == 0)
       return "torch.strided";
@@ -653,16 +599,12 @@ std::optional<Code> BodyWriter::spellFunctional(OperatorOp op) {
   }
   if (name == "upsample_nearest2d" && count == 4 && isNone(2) && isNone(3))
     return call("interpolate", {0, 1}, {"size"});
-  if (name == "upsample_bilinear2d" && op.getOverload() == "vec" &&
-      count == 4 && isNone(1) != isNone(3)) {
+  bool isVec = op.getOverload() == "vec";
+  if (name == "upsample_bilinear2d" &&
+      (isVec ? count == 4 && isNone(1) != isNone(3)
+             : count == 5 && isNone(3) && isNone(4))) {
     Code code = isNone(1) ? call("interpolate", {0, 3}, {"scale_factor"})
                           : call("interpolate", {0, 1}, {"size"});
-    code.items.push_back(makeKeyword("mode", quote("bilinear")));
-    code.items.push_back(makeKeyword("align_corners", use(op.getOperand(2))));
-    return code;
-  }
-  if (name == "upsample_bilinear2d" && count == 5 && isNone(3) && isNone(4)) {
-    Code code = call("interpolate", {0, 1}, {"size"});
     code.items.push_back(makeKeyword("mode", quote("bilinear")));
     code.items.push_back(makeKeyword("align_corners", use(op.getOperand(2))));
     return code;
@@ -794,9 +736,7 @@ LogicalResult BodyWriter::writeOperator(OperatorOp op) {
   StringRef name = op.getName();
   if (name == "prim::RaiseException") {
     Code message = use(op.getOperand(0));
-    tookPending = false;
-    flush();
-    comment(op);
+    beginStatement(op);
     line("raise ", Code("RuntimeError", '(', {message}));
     return success();
   }
@@ -808,9 +748,7 @@ LogicalResult BodyWriter::writeOperator(OperatorOp op) {
   if (name == "aten::add_" && isa<ListType>(op.getOperand(0).getType())) {
     std::string object = useObject(op.getOperand(0));
     Code added = use(op.getOperand(1));
-    tookPending = false;
-    flush();
-    comment(op);
+    beginStatement(op);
     line("", Code(object + ".extend", '(', {added}));
     values[op.getResult(0)] = object;
     return success();
@@ -819,9 +757,7 @@ LogicalResult BodyWriter::writeOperator(OperatorOp op) {
     std::vector<Code> arguments;
     for (Value operand : op.getOperands())
       arguments.push_back(use(operand));
-    tookPending = false;
-    flush();
-    comment(op);
+    beginStatement(op);
     line("", Code("print", '(', std::move(arguments)));
     return success();
   }
@@ -830,33 +766,22 @@ LogicalResult BodyWriter::writeOperator(OperatorOp op) {
     std::string place = use(op.getOperand(1)).flat();
     bool isDelete = name == "aten::Delete";
     Code value = isDelete ? Code() : use(op.getOperand(2));
-    tookPending = false;
-    flush();
-    comment(op);
+    beginStatement(op);
     if (isDelete)
       line("del ", Code(object + "[" + place + "]"));
     else
       line(object + "[" + place + "] = ", value);
     return success();
   }
-  bool isUnknown =
-      !StringRef(name).starts_with("aten::") && name != "prim::TupleIndex" &&
-      !name.starts_with("quantized::") && !name.starts_with("torchvision::") &&
-      name != "prim::device" && name != "prim::dtype" &&
-      name != "prim::layout" && name != "prim::is_cuda" &&
-      name != "prim::requires_grad" && name != "prim::NumToTensor" &&
-      name != "prim::min" && name != "prim::max" && name != "prim::abs" &&
-      name != "prim::data" && !handsOn(name);
-  if (op.getExtra() || (isUnknown && StringRef(name).starts_with("prim::")))
+  std::optional<Code> code = spellNumber(op);
+  bool isNumber = code.has_value();
+  if (!code)
+    code = spellSyntax(op);
+  // What is left of TorchScript's own has no form in Python.
+  if (op.getExtra() || (!code && name.starts_with("prim::")))
     return op.emitError() << "'" << name
                           << "' cannot be written as Python; write the file "
                              "as TorchScript";
-  bool isNumber = op->getNumResults() == 1 && numbers.contains(op.getResult(0));
-  std::optional<Code> code = spellNumber(op);
-  if (code)
-    isNumber = true;
-  if (!code)
-    code = spellSyntax(op);
   if (!code)
     code = spellIndexing(op);
   if (!code)

@@ -21,11 +21,11 @@
 
 #include "Archive.h"
 #include "Code.h"
-#include "Dtypes.h"
 #include "Types.h"
 
 #include "fqat/IR/FQATOps.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/Dtypes.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
 

@@ -13,8 +13,8 @@
 
 #include "ValueWriter.h"
 
-#include "Dtypes.h"
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/Dtypes.h"
 #include "fqat/Support/Model.h"
 
 #include "mlir/IR/AsmState.h"

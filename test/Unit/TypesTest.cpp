@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "../../lib/TorchScript/Types.h"
-#include "../../lib/TorchScript/Dtypes.h"
+#include "fqat/Support/Dtypes.h"
 
 #include "fqat/IR/FQATDialect.h"
 

@@ -224,10 +224,14 @@ ExitCode Driver::runPasses(mlir::ModuleOp model) {
   return Done;
 }
 
+FailureOr<AnchorSet> Driver::getAnchors(mlir::ModuleOp model) {
+  return AnchorSet::create(model, options.pipeline.anchors,
+                           options.pipeline.exclude);
+}
+
 /// Finds, and in a check prints, what breaks the rules.
 ExitCode Driver::find(mlir::ModuleOp model) {
-  FailureOr<AnchorSet> anchors = AnchorSet::create(
-      model, options.pipeline.anchors, options.pipeline.exclude);
+  FailureOr<AnchorSet> anchors = getAnchors(model);
   if (failed(anchors))
     return Unusable;
   FailureOr<std::vector<Finding>> findings =
@@ -248,8 +252,7 @@ ExitCode Driver::find(mlir::ModuleOp model) {
 }
 
 FailureOr<RunGraph> Driver::draw(mlir::ModuleOp model) {
-  FailureOr<AnchorSet> anchors = AnchorSet::create(
-      model, options.pipeline.anchors, options.pipeline.exclude);
+  FailureOr<AnchorSet> anchors = getAnchors(model);
   if (failed(anchors))
     return failure();
   return RunGraph::create(model, *anchors);
@@ -309,8 +312,7 @@ ExitCode Driver::openOutput(StringRef output) {
 ExitCode Driver::writePython(mlir::ModuleOp model, StringRef output) {
   if (output == "-")
     return fail("-o -", "a Python package is a folder: name one");
-  FailureOr<AnchorSet> anchors = AnchorSet::create(
-      model, options.pipeline.anchors, options.pipeline.exclude);
+  FailureOr<AnchorSet> anchors = getAnchors(model);
   if (failed(anchors))
     return Unusable;
   OperatorSchemas schemas;

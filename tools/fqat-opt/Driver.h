@@ -47,6 +47,7 @@ private:
   std::optional<llvm::StringRef> readSource(llvm::StringRef file);
   mlir::OwningOpRef<mlir::ModuleOp> read();
   ExitCode runPasses(mlir::ModuleOp model);
+  mlir::FailureOr<AnchorSet> getAnchors(mlir::ModuleOp model);
   ExitCode find(mlir::ModuleOp model);
   mlir::FailureOr<RunGraph> draw(mlir::ModuleOp model);
   ExitCode prove(mlir::ModuleOp model);

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef FQAT_LIB_TORCHSCRIPT_DTYPES_H
-#define FQAT_LIB_TORCHSCRIPT_DTYPES_H
+#ifndef FQAT_SUPPORT_DTYPES_H
+#define FQAT_SUPPORT_DTYPES_H
 
 #include "llvm/ADT/StringRef.h"
 
@@ -17,7 +17,11 @@ namespace fqat {
 /// it has in a file, `Float`; empty if there is none.
 llvm::StringRef getDtypeName(llvm::StringRef storageName);
 
-/// The inverse of `getDtypeName`: empty if there is no such dtype.
+/// The same for the number that an operator's argument has for it
+/// (`torch.ScalarType`); empty beyond `bfloat16`.
+llvm::StringRef getDtypeName(int64_t scalarType);
+
+/// The inverse of the first `getDtypeName`: empty if there is no such dtype.
 llvm::StringRef getStorageName(llvm::StringRef dtype);
 
 /// The size of an element in bytes; a dtype that packs several elements into a
@@ -26,4 +30,4 @@ size_t getElementSize(llvm::StringRef dtype);
 
 } // namespace fqat
 
-#endif // FQAT_LIB_TORCHSCRIPT_DTYPES_H
+#endif // FQAT_SUPPORT_DTYPES_H

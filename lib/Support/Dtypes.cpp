@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Dtypes.h"
+#include "fqat/Support/Dtypes.h"
 
 namespace fqat {
 
@@ -21,6 +21,7 @@ struct Dtype {
 };
 } // namespace
 
+// The first ones in the order of torch's numbers.
 static constexpr Dtype dtypes[] = {
     {"Byte", "uint8", 1},
     {"Char", "int8", 1},
@@ -58,6 +59,13 @@ llvm::StringRef getDtypeName(llvm::StringRef storageName) {
     if (dtype.storage == storageName)
       return dtype.name;
   return {};
+}
+
+llvm::StringRef getDtypeName(int64_t scalarType) {
+  constexpr int64_t bfloat16 = 15;
+  return scalarType >= 0 && scalarType <= bfloat16
+             ? llvm::StringRef(dtypes[scalarType].name)
+             : llvm::StringRef();
 }
 
 static const Dtype *findDtype(llvm::StringRef name) {
