@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ from .findings import Finding, Place
 from .live import inspect_model
 from .program import FqatError, run_program
 from .running import copy_inputs, kept_state, no_fast_path, scripted_nops
+
+_numbers = itertools.count(1)
 
 # A model as a file, as TorchScript, or as Python.
 Model = Union[str, "os.PathLike[str]", nn.Module]
@@ -79,7 +82,7 @@ def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
     return bool(a.numpy().tobytes() == b.numpy().tobytes())
 
 
-def _difference(expected: Any, actual: Any) -> Optional[str]:
+def find_difference(expected: Any, actual: Any) -> Optional[str]:
     """Say where what two models return differs first; None if it does not."""
     a, b = _leaves(expected), _leaves(actual)
     if len(a) != len(b):
@@ -134,14 +137,19 @@ def _save(model: Model, example_inputs: Any, folder: str) -> str:
     return path
 
 
+def _exclude(globs: Any) -> List[str]:
+    """Return the command line of instances whose ops are no layers: no glob, one, or several."""
+    if not globs:
+        return []
+    return ["--exclude", globs if isinstance(globs, str) else ",".join(globs)]
+
+
 def _options(
     folder: str, exclude: Any, bits: Optional[Bits], nop_instances: str, clone_params: str
 ) -> List[str]:
     """Return the command line of what several functions take."""
     arguments = ["--nop-instances", nop_instances, "--clone-params", clone_params]
-    if exclude:
-        globs = [exclude] if isinstance(exclude, str) else list(exclude)
-        arguments += ["--exclude", ",".join(globs)]
+    arguments += _exclude(exclude)
     if isinstance(bits, Mapping):
         path = os.path.join(folder, "bits.yaml")
         with open(path, "w", encoding="utf-8") as file:
@@ -173,10 +181,7 @@ def check(
         path = _save(model, example_inputs, folder)
         report = os.path.join(folder, "report.json")
         arguments = ["--check", "--quiet", "--report", report, path]
-        if exclude:
-            globs = [exclude] if isinstance(exclude, str) else list(exclude)
-            arguments += ["--exclude", ",".join(globs)]
-        run_program(arguments, fqat_opt, accepted=(0, 1))
+        run_program(arguments + _exclude(exclude), fqat_opt, accepted=(0, 1))
         with open(report, encoding="utf-8") as file:
             found = json.load(file)["findings"]
     for entry in found:
@@ -233,12 +238,11 @@ def fix(
         return torch.jit.load(written)
 
 
-def _load(folder: str) -> ModuleType:
+def load_package(folder: Union[str, "os.PathLike[str]"]) -> ModuleType:
     """Import the package in a folder under a name of its own."""
-    _load.count += 1  # type: ignore[attr-defined]
-    name = "fqat_model_{}".format(_load.count)  # type: ignore[attr-defined]
+    name = "fqat_model_{}".format(next(_numbers))
     spec = importlib.util.spec_from_file_location(
-        name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+        name, os.path.join(folder, "__init__.py"), submodule_search_locations=[os.fspath(folder)]
     )
     assert spec is not None and spec.loader is not None
     package = importlib.util.module_from_spec(spec)
@@ -246,9 +250,6 @@ def _load(folder: str) -> ModuleType:
     sys.modules[name] = package
     spec.loader.exec_module(package)
     return package
-
-
-_load.count = 0  # type: ignore[attr-defined]
 
 
 def _build(package: ModuleType, arguments: Dict[str, Any]) -> nn.Module:
@@ -310,7 +311,7 @@ def _compare(model: nn.Module, plain: nn.Module, example_inputs: Any) -> None:
         with _quiet_run(side):
             torch.manual_seed(0)
             results.append(side(*copy_inputs(inputs)))
-    difference = _difference(*results)
+    difference = find_difference(*results)
     if difference is not None:
         raise FqatError(
             "the prepared model computes something else than the original: {}. Does its forward "
@@ -402,7 +403,7 @@ def prepare(
         arguments += _options(scratch, exclude, bits, nop_instances, clone_params)
         run_program(arguments, fqat_opt)
     steps.begin("loading")
-    module = _load(package)
+    module = load_package(package)
     plain = _build(module, {})
     _match(plain, model)
     steps.begin("comparing")

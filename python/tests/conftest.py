@@ -1,18 +1,17 @@
 """What the tests of emitted packages share: the program, packages, and comparison bit by bit."""
 
 import copy
-import importlib.util
 import itertools
 import os
 import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 import torch
 from torch import nn
+
+from fqat.stage import load_package
 
 PROGRAM = os.environ.get("FQAT_OPT", "")
 SHARED_MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
@@ -37,19 +36,6 @@ def finish(process: "subprocess.Popen[str]", expect: int = 0) -> str:
 def run(*arguments: object, expect: int = 0) -> str:
     """Runs fqat-opt and returns what it said."""
     return finish(start(*arguments), expect)
-
-
-def load_package(folder: Path) -> ModuleType:
-    """Imports the package in a folder under a name that no other has."""
-    name = "emitted_{}".format(next(_numbers))
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None and spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules[name] = package
-    spec.loader.exec_module(package)
-    return package
 
 
 def save_trace(model: nn.Module, inputs: Tuple[Any, ...], path: Path) -> None:
@@ -156,3 +142,28 @@ def describe_state(model: nn.Module) -> Dict[str, Tuple[Any, ...]]:
         kind = isinstance(tensor, nn.Parameter) or isinstance(model, torch.jit.ScriptModule)
         result[name] = (tensor.dtype, tuple(tensor.shape), tensor.requires_grad, place, kind)
     return result
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Runs a test in one thread: small layers are slower in more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class KitConv(nn.Conv2d):
+    """A layer of a kit: weights under the same names, and state of its own."""
+
+    def __init__(
+        self,
+        *arguments: Any,
+        feature_bits: Optional[int] = None,
+        weight_bits: Optional[int] = None,
+        **options: Any,
+    ) -> None:
+        """Makes a layer; the widths are kept."""
+        super().__init__(*arguments, **options)
+        self.bits = (feature_bits, weight_bits)
+        self.register_buffer("range", torch.ones(1))

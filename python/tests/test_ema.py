@@ -3,7 +3,7 @@
 import copy
 import warnings
 from types import SimpleNamespace
-from typing import Iterator, List, Tuple
+from typing import List, Tuple
 
 import kit
 import pytest
@@ -14,14 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from fqat.ema import run_fix_preprocess
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Runs a test in one thread: layers this small are slower in more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Layer(nn.Module):

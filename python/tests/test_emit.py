@@ -19,13 +19,15 @@ from conftest import (
     PROGRAM,
     SHARED_MODELS,
     Emitted,
+    KitConv,
     describe_state,
     difference,
-    load_package,
     run,
     save_trace,
 )
 from torch import Tensor, nn
+
+from fqat.stage import load_package
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="FQAT_OPT does not name the program")
 RUFF = shutil.which("ruff", path=os.pathsep.join([str(Path(sys.executable).parent), os.defpath]))
@@ -792,21 +794,6 @@ def test_traced_call_of_scripted_code(emit: Emit) -> None:
 
 
 # build() ------------------------------------------------------------------------------------------
-
-
-class KitConv(nn.Conv2d):
-    """A layer of a kit: weights under the same names, and state of its own."""
-
-    def __init__(
-        self,
-        *arguments: Any,
-        feature_bits: Optional[int] = None,
-        weight_bits: Optional[int] = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(*arguments, **options)
-        self.bits = (feature_bits, weight_bits)
-        self.register_buffer("range", torch.ones(1))
 
 
 class KitNop(nn.Module):

@@ -4,33 +4,22 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Iterator
 
 import kit
 import pytest
 import torch
 from torch import nn
 
-import fqat
-
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 import train_detector  # noqa: E402
 
 FQAT_OPT = os.environ.get("FQAT_OPT", "")
-pytestmark = pytest.mark.skipif(
-    not FQAT_OPT or not hasattr(fqat, "prepare"), reason="FQAT_OPT or fqat.prepare is missing"
-)
+pytestmark = [
+    pytest.mark.skipif(not FQAT_OPT, reason="FQAT_OPT names no program"),
+    pytest.mark.usefixtures("one_thread"),
+]
 STEPS = 60
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Runs a test in one thread: layers this small are slower in more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("mode", ["ops", "fx"])

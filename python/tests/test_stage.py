@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 import torch
-from conftest import PROGRAM, difference
+from conftest import PROGRAM, KitConv, difference
 from torch import Tensor, nn
 
 import fqat
@@ -164,21 +164,6 @@ def test_transformers_train() -> None:
     prepared = fqat.prepare(layer, torch.randn(2, 5, 8)).train()
     prepared(torch.randn(2, 5, 8)).sum().backward()
     assert all(p.grad is not None for p in prepared.parameters())
-
-
-class KitConv(nn.Conv2d):
-    """A layer of a kit, with state of its own."""
-
-    def __init__(
-        self,
-        *arguments: Any,
-        feature_bits: Optional[int] = None,
-        weight_bits: Optional[int] = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(*arguments, **options)
-        self.bits = (feature_bits, weight_bits)
-        self.register_buffer("range", torch.ones(1))
 
 
 class KitNop(nn.Identity):

@@ -3,25 +3,12 @@
 python torch_1_13_worker.py PACKAGE FIXED.pt INPUTS.pt [PACKAGE FIXED.pt INPUTS.pt ...]
 """
 
-import importlib.util
 import sys
 
 import torch
 
 from fqat.running import copy_inputs
-from fqat.stage import _difference
-
-
-def build(folder):
-    """Return the model of the package in a folder."""
-    name = "package_{}".format(len(sys.modules))
-    spec = importlib.util.spec_from_file_location(
-        name, folder + "/__init__.py", submodule_search_locations=[folder]
-    )
-    package = importlib.util.module_from_spec(spec)
-    sys.modules[name] = package
-    spec.loader.exec_module(package)
-    return package.build()
+from fqat.stage import find_difference, load_package
 
 
 def main(arguments):
@@ -31,7 +18,7 @@ def main(arguments):
         values = torch.load(inputs)
         if not isinstance(values, (list, tuple)):
             values = (values,)
-        model, script = build(folder), torch.jit.load(fixed)
+        model, script = load_package(folder).build(), torch.jit.load(fixed)
         if list(model.state_dict()) != list(script.state_dict()):
             print(folder, "has other keys")
             count += 1
@@ -39,7 +26,7 @@ def main(arguments):
             torch.manual_seed(0)
             expected = script(*copy_inputs(values))
             torch.manual_seed(0)
-            difference = _difference(expected, model(*copy_inputs(values)))
+            difference = find_difference(expected, model(*copy_inputs(values)))
         if difference is not None:
             print(folder, difference)
             count += 1
