@@ -4,6 +4,8 @@ import copy
 import os
 import pickle
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -399,3 +401,14 @@ def test_errors_of_fix_and_check(model: Net, tmp_path: Path) -> None:
         with pytest.raises(fqat.FqatError, match="cannot open") as caught:
             function(tmp_path / "none.pt")
         assert caught.value.exit_code == 2
+
+
+def test_package_imports_torch_when_it_must() -> None:
+    code = (
+        "import sys, fqat; assert 'torch' not in sys.modules; fqat.ema.run_fix_preprocess; "
+        "from fqat import prepare; assert fqat.prepare is prepare; assert 'torch' in sys.modules; "
+        "assert not hasattr(fqat, 'prepair')"
+    )
+    path = str(Path(fqat.__file__).resolve().parents[1])
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 0
