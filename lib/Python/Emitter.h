@@ -179,10 +179,6 @@ std::optional<Code> spellConstant(
     llvm::function_ref<std::optional<Code>(mlir::Attribute)> spellOther =
         nullptr);
 
-/// The constant that a value is, lists and tuples of constants included (as an
-/// array); null if it is none.
-mlir::Attribute getConstant(mlir::Value value);
-
 } // namespace fqat
 
 #endif // FQAT_LIB_PYTHON_EMITTER_H

@@ -84,7 +84,9 @@ private:
       return *number;
     return getFloat(index);
   }
-  std::optional<SmallVector<int64_t>> getInts(unsigned index);
+  std::optional<SmallVector<int64_t>> getInts(unsigned index) {
+    return fqat::getInts(get(index));
+  }
   /// Whether operand `index` is the method's one argument.
   bool isInput(unsigned index) {
     return index < op.getNumOperands() && op.getOperand(index) == input;
@@ -148,22 +150,6 @@ private:
 
 } // namespace
 
-Attribute getConstant(Value value) {
-  if (auto constant = value.getDefiningOp<ConstantOp>())
-    return constant.getValue();
-  Operation *op = value.getDefiningOp();
-  if (!isa_and_nonnull<ListOp, TupleOp>(op))
-    return {};
-  SmallVector<Attribute> elements;
-  for (Value operand : op->getOperands()) {
-    Attribute element = getConstant(operand);
-    if (!element)
-      return {};
-    elements.push_back(element);
-  }
-  return ArrayAttr::get(value.getContext(), elements);
-}
-
 Matcher::Matcher(Emitter &emitter, ModuleOp instance, StringRef layers)
     : emitter(emitter), instance(instance), layers(layers),
       className(instance.getOriginalName()) {
@@ -187,20 +173,6 @@ Matcher::Matcher(Emitter &emitter, ModuleOp instance, StringRef layers)
     else if (name != "_is_full_backward_hook")
       hasOthers |= holdsTensor(attribute.getType());
   }
-}
-
-std::optional<SmallVector<int64_t>> Matcher::getInts(unsigned index) {
-  auto array = dyn_cast_or_null<ArrayAttr>(get(index));
-  if (!array)
-    return std::nullopt;
-  SmallVector<int64_t> numbers;
-  for (Attribute element : array) {
-    auto number = dyn_cast<IntegerAttr>(element);
-    if (!number)
-      return std::nullopt;
-    numbers.push_back(number.getInt());
-  }
-  return numbers;
 }
 
 bool Matcher::isSlot(unsigned index, StringRef name) {
@@ -387,21 +359,12 @@ std::optional<Code> Matcher::matchScripted() {
       values[name.getValue()] = constants[i + 1];
   // Equal numbers for all dimensions are one.
   auto spellArgument = [](Attribute value) -> std::string {
-    ArrayAttr elements = getListElements(value);
-    if (!elements)
-      elements = dyn_cast<ArrayAttr>(value);
-    if (!elements) {
-      std::optional<Code> code = spellConstant(value);
-      return code ? code->flat() : "";
-    }
-    SmallVector<int64_t> numbers;
-    for (Attribute element : elements) {
-      auto number = dyn_cast<IntegerAttr>(element);
-      if (!number)
-        return "";
-      numbers.push_back(number.getInt());
-    }
-    return numbers.empty() ? "" : spell(numbers).flat();
+    if (auto numbers = fqat::getInts(value))
+      return numbers->empty() ? "" : spell(*numbers).flat();
+    if (isa<ArrayAttr, DictAttr>(value) || getListElements(value))
+      return "";
+    std::optional<Code> code = spellConstant(value);
+    return code ? code->flat() : "";
   };
   std::vector<Code> arguments;
   for (const LibraryClass::Argument &argument : known->arguments) {

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Support/Operators.h"
+#include "fqat/Support/Model.h"
 
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
@@ -99,192 +100,50 @@ bool isGradMode(OperatorOp op) {
 static const llvm::StringMap<Saved> &getSavedTable() {
   static const llvm::StringMap<Saved> table = [] {
     llvm::StringMap<Saved> made;
-    auto add = [&](Saved saved, std::initializer_list<StringRef> names) {
+    auto add = [&](Saved saved, StringRef words) {
+      SmallVector<StringRef> names;
+      words.split(names, ' ');
       for (StringRef name : names)
         made[name] = saved;
     };
     // Sizes, indices and masks are no memory of the model.
-    add(Saved::Nothing, {"add",
-                         "sub",
-                         "rsub",
-                         "neg",
-                         "cat",
-                         "concat",
-                         "stack",
-                         "hstack",
-                         "vstack",
-                         "view",
-                         "reshape",
-                         "view_as",
-                         "reshape_as",
-                         "_reshape_alias",
-                         "_unsafe_view",
-                         "permute",
-                         "transpose",
-                         "t",
-                         "unsqueeze",
-                         "squeeze",
-                         "slice",
-                         "select",
-                         "narrow",
-                         "expand",
-                         "expand_as",
-                         "flatten",
-                         "unflatten",
-                         "ravel",
-                         "movedim",
-                         "swapaxes",
-                         "swapdims",
-                         "chunk",
-                         "split",
-                         "split_with_sizes",
-                         "tensor_split",
-                         "unbind",
-                         "unsafe_chunk",
-                         "unsafe_split",
-                         "contiguous",
-                         "clone",
-                         "to",
-                         "type_as",
-                         "float",
-                         "half",
-                         "double",
-                         "alias",
-                         "detach",
-                         "diagonal",
-                         "unfold",
-                         "im2col",
-                         "col2im",
-                         "repeat",
-                         "repeat_interleave",
-                         "tile",
-                         "roll",
-                         "flip",
-                         "mean",
-                         "sum",
-                         "cumsum",
-                         "pad",
-                         "constant_pad_nd",
-                         "upsample_nearest1d",
-                         "upsample_nearest2d",
-                         "upsample_nearest3d",
-                         "upsample_linear1d",
-                         "upsample_bilinear2d",
-                         "upsample_trilinear3d",
-                         "upsample_bicubic2d",
-                         "dropout",
-                         "feature_dropout",
-                         "alpha_dropout",
-                         "feature_alpha_dropout",
-                         "pixel_shuffle",
-                         "pixel_unshuffle",
-                         "channel_shuffle",
-                         "copy",
-                         "fill",
-                         "zero",
-                         "index",
-                         "index_select",
-                         "index_put",
-                         "gather",
-                         "scatter",
-                         "scatter_add",
-                         "embedding",
-                         "masked_fill",
-                         "masked_select",
-                         "where",
-                         "tril",
-                         "triu",
-                         "broadcast_tensors",
-                         "meshgrid",
-                         "lift_fresh",
-                         "zeros_like",
-                         "ones_like",
-                         "empty_like",
-                         "full_like",
-                         "rand_like",
-                         "randn_like",
-                         "new_zeros",
-                         "new_ones",
-                         "new_empty",
-                         "new_full",
-                         "floor",
-                         "ceil",
-                         "round",
-                         "trunc",
-                         "sign"});
-    add(Saved::Factors, {"mul", "matmul", "mm", "bmm", "mv", "dot"});
-    add(Saved::Operands, {"_convolution",
-                          "_convolution_mode",
-                          "convolution",
-                          "conv1d",
-                          "conv2d",
-                          "conv3d",
-                          "conv_transpose1d",
-                          "conv_transpose2d",
-                          "conv_transpose3d",
-                          "linear",
-                          "addmm",
-                          "addbmm",
-                          "baddbmm",
-                          "addmv",
-                          "addcmul",
-                          "addcdiv",
-                          "einsum",
-                          "bilinear",
-                          "div",
-                          "batch_norm",
-                          "_batch_norm_impl_index",
-                          "native_batch_norm",
-                          "instance_norm",
-                          "layer_norm",
-                          "native_layer_norm",
-                          "group_norm",
-                          "native_group_norm",
-                          "local_response_norm",
-                          "silu",
-                          "mish",
-                          "gelu",
-                          "hardswish",
-                          "hardsigmoid",
-                          "prelu",
-                          "log_sigmoid",
-                          "abs",
-                          "log",
-                          "log2",
-                          "log10",
-                          "log1p",
-                          "sin",
-                          "cos",
-                          "square",
-                          "clamp",
-                          "clamp_min",
-                          "clamp_max",
-                          "maximum",
-                          "minimum",
-                          "hypot",
-                          "atan2",
-                          "lerp",
-                          "max_pool1d",
-                          "max_pool2d",
-                          "max_pool3d",
-                          "max_pool2d_with_indices",
-                          "adaptive_max_pool2d",
-                          "avg_pool1d",
-                          "avg_pool2d",
-                          "avg_pool3d",
-                          "adaptive_avg_pool1d",
-                          "adaptive_avg_pool2d",
-                          "adaptive_avg_pool3d",
-                          "reflection_pad1d",
-                          "reflection_pad2d",
-                          "replication_pad1d",
-                          "replication_pad2d",
-                          "grid_sampler",
-                          "grid_sampler_2d",
-                          "var",
-                          "prod"});
-    add(Saved::Result, {"relu", "sigmoid", "tanh", "exp", "softmax",
-                        "log_softmax", "sqrt", "rsqrt", "reciprocal"});
+    add(Saved::Nothing,
+        "add sub rsub neg cat concat stack hstack vstack view reshape "
+        "view_as reshape_as _reshape_alias _unsafe_view permute "
+        "transpose t unsqueeze squeeze slice select narrow expand "
+        "expand_as flatten unflatten ravel movedim swapaxes swapdims "
+        "chunk split split_with_sizes tensor_split unbind unsafe_chunk "
+        "unsafe_split contiguous clone to type_as float half double "
+        "alias detach diagonal unfold im2col col2im repeat "
+        "repeat_interleave tile roll flip mean sum cumsum pad "
+        "constant_pad_nd upsample_nearest1d upsample_nearest2d "
+        "upsample_nearest3d upsample_linear1d upsample_bilinear2d "
+        "upsample_trilinear3d upsample_bicubic2d dropout "
+        "feature_dropout alpha_dropout feature_alpha_dropout "
+        "pixel_shuffle pixel_unshuffle channel_shuffle copy fill zero "
+        "index index_select index_put gather scatter scatter_add "
+        "embedding masked_fill masked_select where tril triu "
+        "broadcast_tensors meshgrid lift_fresh zeros_like ones_like "
+        "empty_like full_like rand_like randn_like new_zeros new_ones "
+        "new_empty new_full floor ceil round trunc sign");
+    add(Saved::Factors, "mul matmul mm bmm mv dot");
+    add(Saved::Operands,
+        "_convolution _convolution_mode convolution conv1d conv2d "
+        "conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
+        "linear addmm addbmm baddbmm addmv addcmul addcdiv einsum "
+        "bilinear div batch_norm _batch_norm_impl_index "
+        "native_batch_norm instance_norm layer_norm native_layer_norm "
+        "group_norm native_group_norm local_response_norm silu mish "
+        "gelu hardswish hardsigmoid prelu log_sigmoid abs log log2 "
+        "log10 log1p sin cos square clamp clamp_min clamp_max maximum "
+        "minimum hypot atan2 lerp max_pool1d max_pool2d max_pool3d "
+        "max_pool2d_with_indices adaptive_max_pool2d avg_pool1d "
+        "avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
+        "adaptive_avg_pool3d reflection_pad1d reflection_pad2d "
+        "replication_pad1d replication_pad2d grid_sampler "
+        "grid_sampler_2d var prod");
+    add(Saved::Result, "relu sigmoid tanh exp softmax log_softmax sqrt rsqrt "
+                       "reciprocal");
     return made;
   }();
   return table;
@@ -350,6 +209,40 @@ std::optional<size_t> getPlace(Attribute index, size_t size) {
   if (place < 0 || place >= static_cast<int64_t>(size))
     return std::nullopt;
   return place;
+}
+
+Attribute getConstant(Value value) {
+  if (auto constant = value.getDefiningOp<ConstantOp>())
+    return constant.getValue();
+  Operation *op = value.getDefiningOp();
+  if (!isa_and_nonnull<ListOp, TupleOp>(op))
+    return {};
+  SmallVector<Attribute> elements;
+  for (Value operand : op->getOperands()) {
+    Attribute element = getConstant(operand);
+    if (!element)
+      return {};
+    elements.push_back(element);
+  }
+  return ArrayAttr::get(value.getContext(), elements);
+}
+
+std::optional<SmallVector<int64_t>> getInts(Attribute value) {
+  if (!value)
+    return std::nullopt;
+  ArrayAttr elements = getListElements(value);
+  if (!elements)
+    elements = dyn_cast<ArrayAttr>(value);
+  if (!elements)
+    return std::nullopt;
+  SmallVector<int64_t> numbers;
+  for (Attribute element : elements) {
+    auto number = dyn_cast<IntegerAttr>(element);
+    if (!number)
+      return std::nullopt;
+    numbers.push_back(number.getInt());
+  }
+  return numbers;
 }
 
 } // namespace fqat

@@ -356,31 +356,6 @@ static std::optional<Range> getRange(const Trace &trace, unsigned frame,
 // Sizes and dtypes
 //===----------------------------------------------------------------------===//
 
-/// The numbers of a list that the same body makes of constants.
-static std::optional<SmallVector<int64_t>> getNumbers(Value value) {
-  SmallVector<int64_t> numbers;
-  auto add = [&](Attribute constant) {
-    auto number = dyn_cast_or_null<IntegerAttr>(constant);
-    if (number)
-      numbers.push_back(number.getInt());
-    return number != nullptr;
-  };
-  if (auto list = value.getDefiningOp<ListOp>()) {
-    for (Value element : list.getElements()) {
-      auto constant = element.getDefiningOp<ConstantOp>();
-      if (!constant || !add(constant.getValue()))
-        return std::nullopt;
-    }
-    return numbers;
-  }
-  auto constant = value.getDefiningOp<ConstantOp>();
-  ArrayAttr elements =
-      constant ? getListElements(constant.getValue()) : ArrayAttr();
-  if (!elements || !llvm::all_of(elements, add))
-    return std::nullopt;
-  return numbers;
-}
-
 /// Whether a convolution's result has the sizes of its input.
 static bool keepsSizes(OperatorOp op, SymbolTable &symbols) {
   bool isGeneral = op.getName() == "aten::_convolution" ||
@@ -401,7 +376,7 @@ static bool keepsSizes(OperatorOp op, SymbolTable &symbols) {
   size_t rank = sizes.size() - 2;
   auto getAll = [&](unsigned operand) {
     std::optional<SmallVector<int64_t>> numbers =
-        getNumbers(op.getOperand(operand));
+        getInts(getConstant(op.getOperand(operand)));
     if (numbers && numbers->size() == 1)
       numbers->resize(rank, numbers->front());
     return numbers && numbers->size() == rank ? *numbers

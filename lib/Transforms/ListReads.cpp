@@ -40,11 +40,6 @@ struct Elements {
 };
 } // namespace
 
-static Attribute getConstant(Value value) {
-  auto constant = value.getDefiningOp<ConstantOp>();
-  return constant ? constant.getValue() : Attribute();
-}
-
 std::optional<size_t> Elements::find(Value key) const {
   Attribute constant = getConstant(key);
   if (!constant)

@@ -378,9 +378,11 @@ static bool isFreeDimension(OpOperand &operand) {
     return false;
   auto isNumber = [&](unsigned i, int64_t number) {
     auto constant = slice.getOperand(i).getDefiningOp<ConstantOp>();
-    auto value =
-        constant ? dyn_cast<IntegerAttr>(constant.getValue()) : nullptr;
-    return !value || value.getInt() == number;
+    if (!constant)
+      return false;
+    auto value = dyn_cast<IntegerAttr>(constant.getValue());
+    return value ? value.getInt() == number
+                 : isa<UnitAttr>(constant.getValue());
   };
   return isNumber(2, 0) && isNumber(3, INT64_MAX);
 }

@@ -78,6 +78,14 @@ bool raises(mlir::Block &arm);
 /// What a value is a view of, or one object with.
 mlir::Value getAliasBase(mlir::Value value);
 
+/// The constant that a value is, lists and tuples made of constants included
+/// (as an array); null if it is none.
+mlir::Attribute getConstant(mlir::Value value);
+
+/// The ints that a constant list or tuple holds; nothing if it is none, or
+/// holds anything else.
+std::optional<llvm::SmallVector<int64_t>> getInts(mlir::Attribute value);
+
 /// The place that an index means in a list of known length; nothing if it is
 /// not known or not in the list.
 std::optional<size_t> getPlace(mlir::Attribute index, size_t size);
