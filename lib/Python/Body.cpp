@@ -169,6 +169,9 @@ void BodyWriter::define(Operation *op, Code code, bool isLight) {
   bool hasOneReader = op->getNumResults() == 1 &&
                       op->getResult(0).hasOneUse() &&
                       (*op->user_begin())->getBlock() == op->getBlock();
+  // A chain that goes on and on gets a name now and then.
+  constexpr unsigned deepest = 6;
+  hasOneReader = hasOneReader && code.getDepth() <= deepest;
   if (isLight && !tookPending && (hasOneReader || !code.open) &&
       !code.isCompound) {
     for (Value result : op->getResults())
@@ -368,7 +371,8 @@ LogicalResult BodyWriter::writeOp(Operation *op) {
   if (auto get = dyn_cast<GetOp>(op)) {
     StringAttr symbol = get.getSlotAttr().getAttr();
     if (emitter.getInstance(symbol.getValue())) {
-      if (!get.use_empty())
+      // An attribute of it can be reached from here.
+      if (!llvm::all_of(op->getUsers(), getSlotOfValue))
         return op->emitError() << "a module that is a value cannot be written "
                                   "as Python; write the file as TorchScript";
       return success();
@@ -402,10 +406,9 @@ LogicalResult BodyWriter::writeOp(Operation *op) {
     for (Value operand : call.getArguments())
       arguments.push_back(use(operand));
     auto callee = emitter.getSymbols().lookup<FunctionOp>(call.getCallee());
-    define(
-        op,
-        Code(emitter.getFunctionName(callee).str(), '(', std::move(arguments)),
-        /*isLight=*/false);
+    define(op,
+           Code(emitter.useFunction(callee).str(), '(', std::move(arguments)),
+           /*isLight=*/false);
     return success();
   }
   if (isa<TupleOp, ListOp>(op)) {
@@ -493,8 +496,11 @@ LogicalResult BodyWriter::writeSignature(StringRef name) {
         function.getArgAttrOfType<StringAttr>(i, FQATDialect::kArgNameAttr);
     std::string argument = makeName(given ? given.getValue() : "x");
     values[function.getArgument(i)] = argument;
+    // TorchScript never sees what the constructor calls.
     FailureOr<std::string> type =
-        emitter.spellType(function.getArgumentTypes()[i], function);
+        method && method.getMethodName() == kSetState
+            ? std::string()
+            : emitter.spellType(function.getArgumentTypes()[i], function);
     if (failed(type))
       return failure();
     if (!type->empty())

@@ -44,6 +44,8 @@ private:
 
   // Expressions.
   mlir::FailureOr<Code> spellValue(mlir::Attribute value, mlir::Operation *op);
+  mlir::FailureOr<Code> spellAnything(mlir::Type type, mlir::Operation *op);
+  std::optional<Code> spellOwnDevice();
   std::optional<Code> spellNumber(OperatorOp op);
   std::optional<Code> spellSyntax(OperatorOp op);
   std::optional<Code> spellFunctional(OperatorOp op);

@@ -39,25 +39,19 @@ Emitter::Emitter(mlir::ModuleOp model, const AnchorSet &anchors,
                  StringRef nopName, SchemaLookup getSchema)
     : model(model), anchors(anchors), nopName(nopName), getSchema(getSchema),
       symbols(model), aliases(model) {
-  // What nobody calls is no part of the model, but for the root's methods:
-  // tracing leaves them of identities.
-  llvm::DenseSet<StringAttr> called;
-  model.walk(
-      [&](CallOp call) { called.insert(call.getCalleeAttr().getAttr()); });
-  for (auto method : model.getOps<MethodOp>()) {
-    ModuleOp instance = getInstance(method.getInstance());
-    bool isNop = isOutNop(instance, nopName);
-    if (instance.isRoot() || isNop || called.contains(method.getSymNameAttr()))
-      methodsOf[instance].push_back(method);
-  }
+  findCode();
   for (auto alias : model.getOps<AliasOp>())
     aliasTargets.insert(getInstance(alias.getTarget()));
-  model.walk([&](Operation *op) {
-    if (auto get = dyn_cast<GetOp>(op))
-      usedSlots.insert(get.getSlotAttr().getAttr());
-    else if (auto set = dyn_cast<SetOp>(op))
-      usedSlots.insert(set.getSlotAttr().getAttr());
+  // Of a model on a GPU, the CPU is what its author asked for.
+  llvm::StringSet<> devices;
+  model.walk([&](ConstantOp op) {
+    if (auto device = dyn_cast<DeviceAttr>(op.getValue()))
+      if (devices.insert(device.getSpelling()).second &&
+          (ownDevice.empty() || ownDevice == "cpu"))
+        ownDevice = device.getSpelling();
   });
+  if (devices.size() > (devices.contains("cpu") ? 2 : 1))
+    ownDevice = "";
   // What `model.py` itself uses.
   for (StringRef name :
        {"OutNop",       "Layers",       "GROUPS",     "build",    "load",
@@ -74,12 +68,57 @@ Emitter::Emitter(mlir::ModuleOp model, const AnchorSet &anchors,
     taken.insert(name);
 }
 
+void Emitter::findCode() {
+  // What nobody calls is no part of the model, but for the root's methods:
+  // tracing leaves methods of identities.
+  SmallVector<Operation *> open;
+  auto reach = [&](Operation *function) {
+    if (code.insert(function).second)
+      open.push_back(function);
+  };
+  for (auto method : model.getOps<MethodOp>()) {
+    ModuleOp instance = getInstance(method.getInstance());
+    if (instance.isRoot() || isOutNop(instance, nopName) ||
+        (instance.getStateAttr() && method.getMethodName() == kSetState))
+      reach(method);
+  }
+  while (!open.empty())
+    open.pop_back_val()->walk([&](Operation *op) {
+      if (auto call = dyn_cast<CallOp>(op))
+        reach(symbols.lookup(call.getCallee()));
+      else if (auto call = dyn_cast<CallFunctionOp>(op))
+        reach(symbols.lookup(call.getCallee()));
+      else if (auto get = dyn_cast<GetOp>(op))
+        usedSlots.insert(get.getSlotAttr().getAttr());
+      else if (auto set = dyn_cast<SetOp>(op))
+        usedSlots.insert(set.getSlotAttr().getAttr());
+      else if (StringAttr slot = getSlotOfValue(op))
+        usedSlots.insert(slot);
+    });
+  for (auto method : model.getOps<MethodOp>())
+    if (code.contains(method))
+      methodsOf[getInstance(method.getInstance())].push_back(method);
+}
+
 SmallVector<Operation *> Emitter::getMembers(ModuleOp instance) {
   SmallVector<Operation *> members;
   for (auto slot : instance.getSlots().getAsRange<StringAttr>())
     members.push_back(
         symbols.lookup(instance.getMemberSymbol(slot.getValue())));
   return members;
+}
+
+StringAttr getSlotOfValue(Operation *op) {
+  auto read = dyn_cast<OperatorOp>(op);
+  if (!read || read.getName() != "prim::GetAttr")
+    return StringAttr();
+  auto base = read.getOperand(0).getDefiningOp<GetOp>();
+  auto extra = dyn_cast_or_null<DictionaryAttr>(read.getExtraAttr());
+  auto name = extra ? extra.getAs<StringAttr>("name") : StringAttr();
+  if (!base || !name)
+    return StringAttr();
+  return StringAttr::get(op->getContext(),
+                         joinPath(base.getSlot(), name.getValue()));
 }
 
 /// Whether Python gives a name another one within a class.
@@ -356,17 +395,31 @@ FailureOr<std::string> Emitter::spellType(Type type, Operation *op) {
 
 LogicalResult Emitter::checkParts() {
   constexpr StringLiteral remedy = "; write the file as TorchScript";
+  llvm::StringMap<TypedefOp> definitions;
   for (auto definition : model.getOps<TypedefOp>())
-    return definition.emitError() << "the class '" << definition.getName()
-                                  << "' cannot be written as Python" << remedy;
+    definitions[definition.getName()] = definition;
+  for (FunctionOpInterface function : model.getOps<FunctionOpInterface>()) {
+    if (!code.contains(function))
+      continue;
+    TypedefOp used;
+    auto check = [&](TypeRange types) {
+      for (Type type : types)
+        type.walk([&](ObjectType object) {
+          if (TypedefOp definition = definitions.lookup(object.getSpelling()))
+            used = definition;
+        });
+    };
+    check(function.getArgumentTypes());
+    function.walk([&](Operation *op) { check(op->getResultTypes()); });
+    if (used)
+      return used.emitError() << "the class '" << used.getName()
+                              << "' cannot be written as Python" << remedy;
+  }
   for (auto instance : model.getOps<ModuleOp>())
-    if (instance.getStateAttr() || instance.getHooksAttr() ||
-        instance.getPreHooksAttr())
+    if (instance.getHooksAttr() || instance.getPreHooksAttr())
       return instance.emitError()
-             << "'" << displayPath(instance.getSymName()) << "' "
-             << (instance.getStateAttr() ? "restores itself with __setstate__"
-                                         : "has hooks")
-             << ", which cannot be written as Python" << remedy;
+             << "'" << displayPath(instance.getSymName())
+             << "' has hooks, which cannot be written as Python" << remedy;
   return success();
 }
 
@@ -466,8 +519,10 @@ void Emitter::findForms() {
   for (ModuleOp instance : getDeepestFirst(model)) {
     InstanceForm form;
     ArrayRef<MethodOp> methods = getMethods(instance);
-    if (isOutNop(instance, nopName) && methods.size() == 1 &&
-        isIdentity(symbols, methods.front())) {
+    if (instance.getStateAttr()) {
+      // Made by code of its own.
+    } else if (isOutNop(instance, nopName) && methods.size() == 1 &&
+               isIdentity(symbols, methods.front())) {
       form.kind = InstanceForm::Nop;
       form.maker = Code("nop", '(', {});
     } else if (std::optional<Code> maker =
@@ -493,28 +548,40 @@ void Emitter::findForms() {
 // Classes
 //===----------------------------------------------------------------------===//
 
-StringRef Emitter::getFunctionName(FunctionOp function) {
-  std::string &name = functionNames[function];
-  if (name.empty()) {
+void Emitter::nameFunctions() {
+  for (auto function : model.getOps<FunctionOp>()) {
+    if (!code.contains(function))
+      continue;
     std::string base = function.getQualifiedName().rsplit('.').second.str();
     if (!isIdentifier(base))
       base = "function";
-    name = base;
+    std::string name = base;
     for (unsigned i = 1; !taken.insert(name).second; ++i)
       name = base + "_" + std::to_string(i);
+    functionNames[function] = name;
   }
-  return name;
+}
+
+StringRef Emitter::useFunction(FunctionOp function) {
+  usedFunctions.insert(function);
+  return functionNames.find(function)->second;
 }
 
 LogicalResult Emitter::writeFunctions(raw_ostream &os) {
-  // Callees need not come first: names are looked up when the code runs.
-  for (auto function : model.getOps<FunctionOp>()) {
+  // What is written may call more of them.
+  llvm::DenseMap<FunctionOp, std::string> texts;
+  for (size_t i = 0; i != usedFunctions.size(); ++i) {
+    FunctionOp function = usedFunctions[i];
     std::string text, key;
-    if (failed(writeBody(*this, function, getFunctionName(function),
+    if (failed(writeBody(*this, function, useFunction(function),
                          /*indent=*/0, text, key)))
       return failure();
-    os << "\n\n" << text;
+    texts[function] = std::move(text);
   }
+  // Callees need not come first: names are looked up when the code runs.
+  for (auto function : model.getOps<FunctionOp>())
+    if (auto it = texts.find(function); it != texts.end())
+      os << "\n\n" << it->second;
   return success();
 }
 
@@ -555,8 +622,12 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
     for (MethodOp method : getMethods(instance)) {
       bodies += "\n";
       bodiesKey += "\n";
-      if (failed(writeBody(*this, method, unescapeName(method.getMethodName()),
-                           /*indent=*/4, bodies, bodiesKey)))
+      // Not by its name: Python's copies would call it.
+      std::string name = method.getMethodName() == kSetState
+                             ? "set_state"
+                             : unescapeName(method.getMethodName());
+      if (failed(
+              writeBody(*this, method, name, /*indent=*/4, bodies, bodiesKey)))
         return failure();
     }
     bool numbered = isNumbered(instance);
@@ -580,6 +651,8 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
                         name == "training"))
         continue;
       if (numbered && isChild && llvm::isDigit(name[0]))
+        continue;
+      if (instance.getStateAttr() && !isChild)
         continue;
       std::string argument = getArgumentName(instance, name);
       signature.items.push_back(argument);
@@ -611,6 +684,10 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
       signature.items.push_back(name);
       init << "        self." << name << " = " << name << '\n';
       moved.push_back(name);
+    }
+    if (instance.getStateAttr()) {
+      signature.items.push_back("state");
+      init << "        self.set_state(state)\n";
     }
     // No buffers: those would be a part of the state_dict in TorchScript.
     if (!moved.empty()) {
@@ -693,12 +770,29 @@ spellConstant(Attribute value,
   return code;
 }
 
+Code Emitter::addRecord(StringRef symbol, Attribute value) {
+  std::string name = displayPath(symbol);
+  constantRecords.emplace_back(name, value);
+  return Code("constants[" + quote(name) + "]");
+}
+
 FailureOr<Code> Emitter::spellAttribute(Operation *slot) {
   Attribute value = getSlotValue(slot);
-  if (auto tensor = dyn_cast_or_null<TensorAttr>(value)) {
-    std::string name = displayPath(SymbolTable::getSymbolName(slot).getValue());
-    constantRecords.emplace_back(name, tensor);
-    return Code("constants[" + quote(name) + "]");
+  if (auto tensor = dyn_cast_or_null<TensorAttr>(value))
+    return addRecord(SymbolTable::getSymbolName(slot).getValue(), tensor);
+  // Torch's packed weights of a layer, which are the layout of the processor
+  // they run on: the file has weight and bias.
+  if (auto object = dyn_cast_or_null<ObjectAttr>(value);
+      object && StringRef(object.getClassName())
+                    .ends_with("quantized.LinearPackedParamsBase")) {
+    auto state = dyn_cast<ArrayAttr>(object.getState());
+    bool isQuantized = state && !state.empty() && isa<BuildAttr>(state[0]);
+    Code record = addRecord(SymbolTable::getSymbolName(slot).getValue(),
+                            object.getState());
+    record.head = "*" + record.head;
+    return Code(isQuantized ? "torch.ops.quantized.linear_prepack"
+                            : "torch.ops.quantized.linear_prepack_fp16",
+                '(', {record});
   }
   if (value)
     if (std::optional<Code> code = spellConstant(value))
@@ -739,6 +833,8 @@ FailureOr<Code> Emitter::makeInstance(ModuleOp instance, bool atTarget) {
     std::string name =
         unescapeName(getLastName(SymbolTable::getSymbolName(member)));
     FailureOr<Code> made = failure();
+    if (instance.getStateAttr() && !isa<ModuleOp, AliasOp>(member))
+      continue;
     if (auto attribute = dyn_cast<AttributeOp>(member)) {
       if (form.kind != InstanceForm::Own ||
           !usedSlots.contains(attribute.getSymNameAttr()) || name == "training")
@@ -777,13 +873,13 @@ FailureOr<Code> Emitter::makeInstance(ModuleOp instance, bool atTarget) {
     for (auto &[name, value] : constants[instance]) {
       std::optional<Code> spelled = spellTensor(value, 16);
       if (!spelled) {
-        std::string key =
-            instance.isRoot() ? name : instance.getSymName().str() + "." + name;
-        constantRecords.emplace_back(key, value);
-        spelled = Code("constants[" + quote(key) + "]");
+        spelled = addRecord(joinPath(instance.getSymName(), name), value);
       }
       items.push_back(makeKeyword(name, *spelled));
     }
+  if (Attribute state = instance.getStateAttr())
+    items.push_back(
+        makeKeyword("state", addRecord(instance.getSymName(), state)));
   if (form.kind == InstanceForm::List || form.kind == InstanceForm::Dict) {
     if (items.empty())
       return code;
@@ -920,6 +1016,8 @@ LogicalResult Emitter::writeBuild(raw_ostream &os) {
   os << "    model.fqat_groups = list(GROUPS)\n"
         "    if weights:\n"
         "        load(model, read(\"weights.pt\", device))\n"
+        "    if device is not None:\n"
+        "        model.to(device)\n"
         "    return model\n";
   return success();
 }
@@ -1028,22 +1126,25 @@ FailureOr<PythonModel> Emitter::run(StringRef input) {
   if (failed(checkParts()) || failed(findGroups()))
     return failure();
   findForms();
-  std::string functions, classes, build;
-  llvm::raw_string_ostream functionStream(functions), classStream(classes),
+  std::string functionText, classes, build;
+  llvm::raw_string_ostream functionStream(functionText), classStream(classes),
       buildStream(build);
-  for (auto function : model.getOps<FunctionOp>())
-    getFunctionName(function);
-  if (failed(writeFunctions(functionStream)) ||
-      failed(writeClasses(classStream)) || failed(writeBuild(buildStream)))
+  // Before any body has names of its own.
+  nameFunctions();
+  if (failed(writeClasses(classStream)) ||
+      failed(writeFunctions(functionStream)) || failed(writeBuild(buildStream)))
     return failure();
 
   PythonModel result;
   llvm::raw_string_ostream os(result.source);
-  os << "\"\"\"Written by fqat-opt from " << input << ".\"\"\"\n\n";
+  std::string from;
+  for (char c : input)
+    from += c == '"' || c == '\\' ? std::string({'\\', c}) : std::string(1, c);
+  os << "\"\"\"Written by fqat-opt from " << from << ".\"\"\"\n\n";
   std::set<std::string> names(typing);
   bool hasTensor = names.erase("Tensor") != 0;
   // What TorchScript of old, and what it was made of, spells in its own way.
-  if (!names.empty())
+  if (!names.empty() || helpers.count(Helper::Format) != 0)
     os << "# ruff: noqa: B006, RUF100, UP006, UP032, UP035, UP045\n";
   if (helpers.count(Helper::Math) != 0)
     os << "import math\n";
@@ -1090,7 +1191,7 @@ FailureOr<PythonModel> Emitter::run(StringRef input) {
     os << "\n\nif fx is not None:\n"
           "    # torch.fx must not look into these.\n"
        << wraps;
-  os << functions << classes << build;
+  os << functionText << classes << build;
   collectState(getInstance(FQATDialect::kRootName), "", result.state);
   result.constants = std::move(constantRecords);
   return result;

@@ -16,6 +16,7 @@
 
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -42,6 +43,9 @@ struct InstanceForm {
   Code maker;
 };
 
+/// The method that makes an instance of what the file holds of it.
+inline constexpr llvm::StringLiteral kSetState = "__setstate__";
+
 /// A part of `model.py` that only some models need.
 enum class Helper {
   ToInt,
@@ -49,6 +53,7 @@ enum class Helper {
   ToTensor,
   AtLeast,
   RangeLength,
+  Format,
   Functional,
   Math,
   Warnings
@@ -97,10 +102,15 @@ public:
   /// The name of a member of `instance` that holds a tensor constant of its
   /// code.
   std::string addConstant(ModuleOp instance, TensorAttr value);
-  /// The name of a free function.
-  llvm::StringRef getFunctionName(FunctionOp function);
+  /// The name of a free function, for a body that calls it.
+  llvm::StringRef useFunction(FunctionOp function);
   void use(Helper helper) { helpers.insert(helper); }
   bool isTaken(llvm::StringRef name) const { return taken.contains(name); }
+  /// Whether the model was traced on a device: code that names it means where
+  /// its tensors are.
+  bool isOwnDevice(DeviceAttr device) const {
+    return device.getSpelling() == ownDevice;
+  }
 
   /// A tensor constant of few elements as an expression; nothing if it has too
   /// many, or bytes that are not known.
@@ -112,15 +122,20 @@ public:
   mlir::FailureOr<std::string> spellType(mlir::Type type, mlir::Operation *op);
 
 private:
+  /// Finds what runs: methods, functions and the slots that they use.
+  void findCode();
   mlir::LogicalResult checkParts();
   void findForms();
   std::optional<InstanceForm::Kind> findContainer(ModuleOp instance);
   bool isChain(ModuleOp instance);
   /// Writes the classes, and notes that of each instance.
   mlir::LogicalResult writeClasses(llvm::raw_ostream &os);
+  void nameFunctions();
   mlir::LogicalResult writeFunctions(llvm::raw_ostream &os);
   mlir::FailureOr<Code> makeInstance(ModuleOp instance, bool atTarget = false);
   Code makeTensor(TensorAttr tensor);
+  /// Puts a value into constants.pt; how `build` reads it.
+  Code addRecord(llvm::StringRef symbol, mlir::Attribute value);
   mlir::FailureOr<Code> spellAttribute(mlir::Operation *slot);
   mlir::LogicalResult writeBuild(llvm::raw_ostream &os);
   mlir::LogicalResult findGroups();
@@ -136,8 +151,11 @@ private:
   AliasIndex aliases;
   Threading threading;
   llvm::DenseMap<ModuleOp, llvm::SmallVector<MethodOp>> methodsOf;
+  /// The methods and functions that can run.
+  llvm::DenseSet<mlir::Operation *> code;
   llvm::DenseMap<ModuleOp, InstanceForm> forms;
   llvm::DenseSet<ModuleOp> aliasTargets;
+  llvm::StringRef ownDevice;
   /// Slots that some code reads or writes.
   llvm::DenseSet<mlir::StringAttr> usedSlots;
   /// The constants that the code of an instance has, by their names.
@@ -146,6 +164,7 @@ private:
       constants;
   llvm::DenseMap<ModuleOp, std::string> classNames;
   llvm::DenseMap<ModuleOp, std::string> targetNames;
+  llvm::SetVector<FunctionOp> usedFunctions;
   llvm::DenseMap<mlir::Operation *, std::string> functionNames;
   /// The bit widths of the layers, by instance.
   llvm::DenseMap<ModuleOp, BitsAttr> bits;
@@ -158,6 +177,10 @@ private:
   std::set<std::string> typing;
   llvm::StringSet<> taken;
 };
+
+/// The slot that an op reads of a module that is a value; null if it reads
+/// none.
+mlir::StringAttr getSlotOfValue(mlir::Operation *op);
 
 /// The torch.nn class whose `forward` is all that the methods of an instance
 /// do, and the arguments that make it so; nothing if there is none. `layers` is

@@ -42,6 +42,20 @@ std::string Code::flat() const {
   return head + open + inner + getClosing(open);
 }
 
+unsigned Code::getDepth() const {
+  // A bracket in a string counts as well: that only makes a line shorter.
+  unsigned depth = 0, deepest = 0;
+  for (char c : head) {
+    if (c == '(' || c == '[' || c == '{')
+      deepest = std::max(deepest, ++depth);
+    else if ((c == ')' || c == ']' || c == '}') && depth != 0)
+      --depth;
+  }
+  for (const Code &item : items)
+    deepest = std::max(deepest, item.getDepth() + 1);
+  return std::max(deepest, open ? 1u : 0u);
+}
+
 Code makeCompound(const llvm::Twine &text) {
   Code code(text.str());
   code.isCompound = true;

@@ -46,6 +46,8 @@ struct Code {
   std::string flat() const;
   /// The same, in parentheses if it is an operator's.
   std::string atom() const { return isCompound ? "(" + flat() + ")" : flat(); }
+  /// How many brackets are open at most at one place.
+  unsigned getDepth() const;
 };
 
 /// What an operator makes.

@@ -167,10 +167,35 @@ std::optional<Code> BodyWriter::spellNumber(OperatorOp op) {
 // Operators
 //===----------------------------------------------------------------------===//
 
+/// The device on which a body works: that of a tensor that it is given, or that
+/// its module holds. Nothing where there is none.
+std::optional<Code> BodyWriter::spellOwnDevice() {
+  for (Value argument : function.getArguments())
+    if (isa<TensorType>(argument.getType()))
+      return Code(values.lookup(argument).head + ".device");
+  if (method)
+    for (Operation *member :
+         emitter.getMembers(emitter.getInstance(method.getInstance())))
+      if (isa<ParameterOp, BufferOp>(member) &&
+          isa_and_nonnull<TensorAttr>(getSlotValue(member)))
+        return Code(reach(SymbolTable::getSymbolName(member)) + ".device");
+  // A list may be empty, but for one that is taken apart.
+  for (Value argument : function.getArguments())
+    for (Operation *user : argument.getUsers())
+      if (isa<UnpackOp>(user) && user->getNumResults() != 0 &&
+          isa<TensorType>(user->getResult(0).getType()))
+        return Code(values.lookup(argument).head + "[0].device");
+  return std::nullopt;
+}
+
 FailureOr<Code> BodyWriter::spellValue(Attribute value, Operation *op) {
   std::optional<Code> spelled =
       spellConstant(value, [&](Attribute other) -> std::optional<Code> {
-        if (auto device = dyn_cast<DeviceAttr>(other))
+        auto device = dyn_cast<DeviceAttr>(other);
+        if (device && emitter.isOwnDevice(device))
+          if (std::optional<Code> code = spellOwnDevice())
+            return code;
+        if (device)
           return Code("torch.device", '(', {quote(device.getSpelling())});
         if (auto number = dyn_cast<ComplexAttr>(other))
           return Code("complex", '(',
@@ -327,7 +352,14 @@ std::optional<Code> BodyWriter::spellSyntax(OperatorOp op) {
   bool isPlain =
       count == 2 ||
       (count == 3 && (name == "add" || name == "sub") && isOne(emitter, op, 2));
-  if (!sign.empty() && isPlain && !op.hasWrites()) {
+  bool isScalar =
+      count != 0 && llvm::all_of(op.getOperandTypes(), [](Type type) {
+        return isa<IntType, FloatType, NumberType>(type);
+      });
+  // TorchScript's power of two ints is a float, Python's an int.
+  bool isFloatPower = name == "pow" && isScalar && op->getNumResults() == 1 &&
+                      isa<FloatType>(op.getResult(0).getType());
+  if (!sign.empty() && isPlain && !op.hasWrites() && !isFloatPower) {
     // Of bools these are words.
     if (isa<BoolType>(op.getOperand(0).getType())) {
       if (name == "__and__")
@@ -385,10 +417,9 @@ std::optional<Code> BodyWriter::spellSyntax(OperatorOp op) {
   static const llvm::StringSet<> mathFunctions = makeSet(
       "acos asin atan atan2 ceil cos cosh exp erf floor gamma log log10 "
       "log1p log2 pow sin sinh sqrt tan tanh");
-  bool isScalar =
-      count != 0 && llvm::all_of(op.getOperandTypes(), [](Type type) {
-        return isa<IntType, FloatType, NumberType>(type);
-      });
+  // So is what it rounds.
+  if (name == "round" && isScalar && count == 1)
+    return Code("float", '(', {Code("round", '(', {use(op.getOperand(0))})});
   if (isScalar && mathFunctions.contains(name)) {
     emitter.use(Helper::Math);
     std::vector<Code> arguments;
@@ -417,6 +448,7 @@ std::optional<Code> BodyWriter::spellSyntax(OperatorOp op) {
   if (name == "ScalarImplicit")
     return Code(useObject(op.getOperand(0)) + ".item", '(', {});
   if (name == "format") {
+    emitter.use(Helper::Format);
     std::vector<Code> arguments;
     for (Value operand : op.getOperands().drop_front())
       arguments.push_back(use(operand));
@@ -477,20 +509,26 @@ std::optional<Code> BodyWriter::spellIndexing(OperatorOp op) {
     };
     std::string begin = bound(2, 0);
     std::string end = bound(3, INT64_MAX), step = bound(4, 1);
-    auto isSimpleBound = [](StringRef text) {
+    auto isSimple = [](StringRef text) {
       if (text.consume_front("-"))
         return llvm::all_of(text, llvm::isDigit);
       return llvm::all_of(text,
                           [](char c) { return llvm::isAlnum(c) || c == '_'; });
     };
-    bool isSimple = isSimpleBound(begin) && isSimpleBound(end);
-    // Spaces around the colon where the bounds are expressions.
-    StringRef colon = isSimple ? ":" : " : ";
-    place = begin + (begin.empty() ? colon.ltrim() : colon).str() + end;
-    if (end.empty())
-      place = StringRef(place).rtrim().str();
-    if (!step.empty())
-      place += (isSimple ? ":" : " : ") + step;
+    // Spaces around the colons where a bound is an expression.
+    StringRef space =
+        isSimple(begin) && isSimple(end) && isSimple(step) ? "" : " ";
+    auto join = [&](const std::string &bound) {
+      place += ":";
+      if (!bound.empty())
+        place += space.str() + bound;
+    };
+    place = begin + (begin.empty() ? "" : space).str();
+    join(end);
+    if (!step.empty()) {
+      place += (end.empty() ? "" : space).str();
+      join(step);
+    }
   }
   std::vector<Code> items;
   if (dim.getInt() >= 0) {
@@ -664,17 +702,25 @@ Code BodyWriter::spellCall(OperatorOp op) {
       "randint randn randn_like randperm reciprocal relu remainder "
       "repeat_interleave roll round rsqrt rsub scatter scatter_add "
       "searchsorted selu sigmoid sign sin sinh softmax sort sqrt square "
-      "stack std sub sum tan tanh threshold tile topk tril triu trunc "
+      "stack std sub sum tan tanh tensor threshold tile topk tril triu trunc "
       "unsafe_chunk var vdot where zeros zeros_like _weight_norm "
       "dequantize quantize_per_tensor");
   StringRef name = op.getName();
-  bool isTorch = name.consume_front("aten::");
+  // A dtype that a module holds is a number, which only the operators take.
+  const std::vector<ArgumentSchema> *schema =
+      emitter.getSchemaLookup()(op.getName(), op.getOverload().value_or(""));
+  bool takesNumber =
+      schema && llvm::any_of(llvm::zip(*schema, op.getOperands()),
+                             [](const auto &argument) {
+                               auto [expected, given] = argument;
+                               return expected.kind == ArgumentSchema::Dtype &&
+                                      given.template getDefiningOp<GetOp>();
+                             });
+  bool isTorch = name.consume_front("aten::") && !takesNumber;
   if (isTorch && name == "to") {
     // Python has other arguments than the schemas.
     StringRef overload = op.getOverload().value_or("");
     std::string object = useObject(op.getOperand(0));
-    const std::vector<ArgumentSchema> *schema =
-        emitter.getSchemaLookup()(op.getName(), overload);
     std::vector<Code> arguments;
     if (schema && schema->size() == op.getNumOperands())
       for (unsigned i = 1; i != op.getNumOperands(); ++i) {
@@ -732,6 +778,38 @@ static bool isLight(OperatorOp op) {
   });
 }
 
+/// Some value of a type. Nobody looks at it, but TorchScript looks at its type.
+FailureOr<Code> BodyWriter::spellAnything(Type type, Operation *op) {
+  if (isa<TensorType>(type))
+    return Code("torch.empty(0)");
+  if (isa<BoolType>(type))
+    return Code("False");
+  if (isa<IntType>(type))
+    return Code("0");
+  if (isa<FloatType>(type))
+    return Code("0.0");
+  if (isa<StrType>(type))
+    return Code(quote(""));
+  if (auto tuple = dyn_cast<TupleType>(type)) {
+    Code code("", '(', {});
+    for (Type element : tuple.getElementTypes()) {
+      FailureOr<Code> item = spellAnything(element, op);
+      if (failed(item))
+        return failure();
+      code.items.push_back(std::move(*item));
+    }
+    return code;
+  }
+  if (isa<ListType, DictType>(type)) {
+    FailureOr<std::string> name = emitter.spellType(type, op);
+    if (failed(name))
+      return failure();
+    return Code("torch.jit.annotate", '(',
+                {*name, isa<ListType>(type) ? "[]" : "{}"});
+  }
+  return Code("None");
+}
+
 LogicalResult BodyWriter::writeOperator(OperatorOp op) {
   StringRef name = op.getName();
   if (name == "prim::RaiseException") {
@@ -741,8 +819,10 @@ LogicalResult BodyWriter::writeOperator(OperatorOp op) {
     return success();
   }
   if (name == "prim::Uninitialized") {
-    // Nobody looks at it.
-    values[op.getResult(0)] = "None";
+    FailureOr<Code> code = spellAnything(op.getResult(0).getType(), op);
+    if (failed(code))
+      return failure();
+    values[op.getResult(0)] = std::move(*code);
     return success();
   }
   if (name == "aten::add_" && isa<ListType>(op.getOperand(0).getType())) {
@@ -771,6 +851,10 @@ LogicalResult BodyWriter::writeOperator(OperatorOp op) {
       line("del ", Code(object + "[" + place + "]"));
     else
       line(object + "[" + place + "] = ", value);
+    return success();
+  }
+  if (StringAttr slot = getSlotOfValue(op)) {
+    define(op, reach(slot), /*isLight=*/false);
     return success();
   }
   std::optional<Code> code = spellNumber(op);
