@@ -9,10 +9,10 @@ from .findings import Finding, Place
 from .program import FqatError
 
 if TYPE_CHECKING:
-    from . import ema, live
+    from . import dump, ema, live
     from .stage import check, fix, prepare
 
-__all__ = ["Finding", "FqatError", "Place", "check", "ema", "fix", "live", "prepare"]
+__all__ = ["Finding", "FqatError", "Place", "check", "dump", "ema", "fix", "live", "prepare"]
 
 
 class _Package(types.ModuleType):
@@ -24,7 +24,7 @@ class _Package(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name in ("check", "fix", "prepare"):
             return getattr(importlib.import_module("fqat.stage"), name)
-        if name in ("ema", "live"):
+        if name in ("dump", "ema", "live"):
             return importlib.import_module("fqat." + name)
         raise AttributeError("module 'fqat' has no attribute '{}'".format(name))
 

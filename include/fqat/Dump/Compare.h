@@ -1,0 +1,90 @@
+//===- Compare.h - Where two dumps differ, and why -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_DUMP_COMPARE_H
+#define FQAT_DUMP_COMPARE_H
+
+#include "fqat/Dump/Dump.h"
+
+#include <optional>
+#include <vector>
+
+namespace fqat::dump {
+
+/// When two elements count as equal. Those that are, and two NaNs, always do.
+struct Tolerance {
+  /// |kit - board| <= atol + rtol * |kit|.
+  double atol = 0, rtol = 0;
+  /// Or at most so many float32 numbers apart.
+  std::optional<uint32_t> ulp;
+};
+
+/// An element that differs.
+struct Difference {
+  Index index;
+  /// Among the elements of the kit, as its kernels count them.
+  uint64_t kitIndex = 0;
+  /// In the board's file, its header counted.
+  uint64_t boardByte = 0;
+  /// Of packed elements: 0 for the low nibble, 1 for the high one.
+  std::optional<unsigned> boardNibble;
+  float kit = 0, board = 0;
+  /// |kit - board|; infinite if one is a NaN or an infinity and the other is
+  /// not.
+  double magnitude = 0;
+};
+
+/// The errors of a channel or a row.
+struct Errors {
+  uint64_t different = 0;
+  /// Of all its elements, tolerated ones included.
+  double maxAbs = 0;
+};
+
+/// What `compare` finds.
+struct Comparison {
+  Shape shape;
+  uint64_t count = 0, different = 0;
+  double maxAbs = 0;
+  /// The one with the least index of the kit, and the one with the largest
+  /// magnitude (of several the first).
+  std::optional<Difference> first, worst;
+  /// By channel and by row, over all images.
+  std::vector<Errors> channels, rows;
+  /// `equal`, or the one mistake that explains all differences: `equal after
+  /// transposing`, `shifted by one channel`, `nibbles swapped`, `scaled by
+  /// 2^k`. Empty if there is none.
+  std::string verdict;
+  /// The same in a sentence, with what to do.
+  std::string explanation;
+};
+
+/// Two dumps of one feature.
+struct Pair {
+  const DumpFile *kit, *board;
+  Format kitFormat, boardFormat;
+  Shape shape;
+};
+
+struct CompareOptions {
+  Tolerance tolerance;
+  /// 0 for as many as the machine runs at once.
+  unsigned numThreads = 0;
+  /// Files for the differences, none where they are empty: a table, an array
+  /// (N,C,H,W) of kit - board, and a picture.
+  std::string csv, npy, png;
+};
+
+/// Compares two files that hold what the pair says. Fails if they do not, or a
+/// file cannot be written.
+llvm::Expected<Comparison> compare(const Pair &pair,
+                                   const CompareOptions &options);
+
+} // namespace fqat::dump
+
+#endif // FQAT_DUMP_COMPARE_H

@@ -1,0 +1,360 @@
+//===- Compare.cpp - Where two dumps differ -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Rows of both dumps are brought into the order of the columns and looked at as
+// a whole; only one that has a difference is looked at element by element.
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/Dump/Compare.h"
+#include "HeatMap.h"
+#include "Verdict.h"
+#include "Walk.h"
+
+#include "llvm/ADT/bit.h"
+#include "llvm/Support/FileOutputBuffer.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+using namespace llvm;
+
+namespace fqat::dump {
+
+//===----------------------------------------------------------------------===//
+// Two numbers
+//===----------------------------------------------------------------------===//
+
+/// The number of a float32 among all of them, from the least to the largest.
+static int64_t getRank(float value) {
+  auto bits = llvm::bit_cast<int32_t>(value);
+  return bits < 0 ? -static_cast<int64_t>(bits & 0x7fffffff) : bits;
+}
+
+static bool areBothNaN(float a, float b) { return a != a && b != b; }
+
+static double getMagnitude(float kit, float board) {
+  if (kit == board || areBothNaN(kit, board))
+    return 0;
+  double magnitude =
+      std::abs(static_cast<double>(kit) - static_cast<double>(board));
+  return std::isnan(magnitude) ? std::numeric_limits<double>::infinity()
+                               : magnitude;
+}
+
+bool isEqual(float kit, float board, const Tolerance &tolerance) {
+  if (kit == board || areBothNaN(kit, board))
+    return true;
+  // An infinity is near to nothing else, though rtol * inf is infinite.
+  if (!std::isfinite(kit) || !std::isfinite(board))
+    return false;
+  if (tolerance.ulp)
+    return std::abs(getRank(kit) - getRank(board)) <= *tolerance.ulp;
+  return getMagnitude(kit, board) <=
+         tolerance.atol + tolerance.rtol * std::abs(static_cast<double>(kit));
+}
+
+/// Whether all elements of two rows are the very same numbers. What the
+/// compiler makes of it takes several at once.
+static bool areSame(const float *kit, const float *board, uint64_t count) {
+  int isDifferent = 0;
+  for (uint64_t i = 0; i != count; ++i)
+    isDifferent |=
+        !(kit[i] == board[i]) & !((kit[i] != kit[i]) & (board[i] != board[i]));
+  return isDifferent == 0;
+}
+
+namespace {
+/// Both dumps, row by row.
+class Walk {
+public:
+  explicit Walk(const Pair &pair)
+      : shape(pair.shape), kit(*pair.kit, pair.kitFormat, shape),
+        board(*pair.board, pair.boardFormat, shape),
+        pieces(shape, kit.isFlat() && board.isFlat()) {}
+
+  const Pieces &getPieces() const { return pieces; }
+
+  /// Calls `visit(index, count, kit row, board row)` for each row of the pieces
+  /// from `begin` to `end`, until it returns false. `shift` as in
+  /// `countDifferences`.
+  template <typename Visit>
+  void run(uint64_t begin, uint64_t end, int shift, Visit visit) const {
+    std::vector<float> kitScratch(pieces.getLength()),
+        boardScratch(pieces.getLength());
+    uint64_t first = shift > 0 ? shift : 0;
+    uint64_t last = shape.c - (shift < 0 ? -shift : 0);
+    for (uint64_t i = begin; i != end; ++i) {
+      Piece piece = pieces[i];
+      for (uint64_t c = first; c < last; ++c) {
+        Index index = piece.begin, from = piece.begin;
+        index.c = c;
+        from.c = c - shift;
+        const float *kitRow = kit.read(from, piece.count, kitScratch.data());
+        const float *boardRow =
+            board.read(index, piece.count, boardScratch.data());
+        if (!visit(index, piece.count, kitRow, boardRow))
+          return;
+      }
+    }
+  }
+
+private:
+  Shape shape;
+  Reader kit, board;
+  Pieces pieces;
+};
+
+/// What a thread finds.
+struct Findings {
+  uint64_t different = 0;
+  std::vector<Errors> channels, rows;
+  std::optional<Difference> first, worst;
+};
+} // namespace
+
+/// The element behind `index` by `offset` in the order of rows.
+static Index advance(const Shape &shape, Index index, uint64_t offset) {
+  index.w += offset;
+  index.h += index.w / shape.w;
+  index.w %= shape.w;
+  return index;
+}
+
+/// Where the element of an index lies.
+static Difference locate(const Pair &pair, const Index &index, float kit,
+                         float board) {
+  Difference difference;
+  difference.index = index;
+  difference.kit = kit;
+  difference.board = board;
+  difference.magnitude = getMagnitude(kit, board);
+  difference.kitIndex = pair.kitFormat.getPosition(pair.shape, index);
+  const Format &format = pair.boardFormat;
+  uint64_t position = format.getPosition(pair.shape, index);
+  uint64_t byte = position * getBits(format.type) / 8;
+  difference.boardByte = pair.board->getOffset() + byte;
+  if (isPacked(format.type))
+    difference.boardNibble = (position ^ (format.isSwapped ? 1 : 0)) & 1;
+  return difference;
+}
+
+static bool isWorse(const Difference &a, const Difference &b) {
+  return a.magnitude != b.magnitude ? a.magnitude > b.magnitude
+                                    : a.kitIndex < b.kitIndex;
+}
+
+//===----------------------------------------------------------------------===//
+// Comparing
+//===----------------------------------------------------------------------===//
+
+/// Whether the bytes of both files are the same and mean the same. That is the
+/// rule, and takes no more than reading them.
+static bool hasSameBytes(const Pair &pair) {
+  const Format &a = pair.kitFormat, &b = pair.boardFormat;
+  if (a.type != b.type || a.order != b.order || a.scale != b.scale ||
+      a.zero != b.zero || a.isPadded != b.isPadded ||
+      a.isSwapped != b.isSwapped)
+    return false;
+  // What pads may be anything.
+  StringRef kit = pair.kit->getBytes(), board = pair.board->getBytes();
+  return kit == board;
+}
+
+uint64_t countDifferences(const Pair &pair, const Tolerance &tolerance,
+                          int shift, uint64_t limit, unsigned numThreads) {
+  Walk walk(pair);
+  std::atomic<uint64_t> different = 0;
+  forEachPart(walk.getPieces().size(), numThreads,
+              [&](uint64_t begin, uint64_t end, unsigned) {
+                walk.run(begin, end, shift,
+                         [&](const Index &, uint64_t count, const float *kit,
+                             const float *board) {
+                           if (areSame(kit, board, count))
+                             return true;
+                           uint64_t found = 0;
+                           for (uint64_t i = 0; i != count; ++i)
+                             found += !isEqual(kit[i], board[i], tolerance);
+                           return (different += found) <= limit;
+                         });
+              });
+  return different;
+}
+
+/// Writes the elements that differ, in the order of images, channels, rows and
+/// columns.
+static Error writeTable(const Pair &pair, const Tolerance &tolerance,
+                        const Comparison &result, StringRef path) {
+  return writeToOutput(path, [&](raw_ostream &os) {
+    os << "n,c,h,w,kit_index,board_byte,board_nibble,kit,board,abs\n";
+    Reader kit(*pair.kit, pair.kitFormat, pair.shape);
+    Reader board(*pair.board, pair.boardFormat, pair.shape);
+    std::vector<float> kitScratch(pair.shape.w), boardScratch(pair.shape.w);
+    for (uint64_t n = 0; n != pair.shape.n; ++n)
+      for (uint64_t c = 0; c != pair.shape.c; ++c) {
+        if (result.channels[c].different == 0)
+          continue;
+        for (uint64_t h = 0; h != pair.shape.h; ++h) {
+          Index index{n, c, h, 0};
+          const float *a = kit.read(index, pair.shape.w, kitScratch.data());
+          const float *b = board.read(index, pair.shape.w, boardScratch.data());
+          for (uint64_t w = 0; w != pair.shape.w; ++w) {
+            if (isEqual(a[w], b[w], tolerance))
+              continue;
+            index.w = w;
+            Difference d = locate(pair, index, a[w], b[w]);
+            os << n << ',' << c << ',' << h << ',' << w << ',' << d.kitIndex
+               << ',' << d.boardByte << ',';
+            if (d.boardNibble)
+              os << *d.boardNibble;
+            // Enough digits to read the very same number again.
+            os << ',' << llvm::format("%.9g", d.kit) << ','
+               << llvm::format("%.9g", d.board) << ','
+               << llvm::format("%.9g", d.magnitude) << '\n';
+          }
+        }
+      }
+    return Error::success();
+  });
+}
+
+Expected<Comparison> compare(const Pair &pair, const CompareOptions &options) {
+  if (Error error = pair.kit->check(pair.kitFormat, pair.shape))
+    return std::move(error);
+  if (Error error = pair.board->check(pair.boardFormat, pair.shape))
+    return std::move(error);
+  const Shape &shape = pair.shape;
+  unsigned numThreads = options.numThreads != 0
+                            ? options.numThreads
+                            : std::max(1u, std::thread::hardware_concurrency());
+  Walk walk(pair);
+  numThreads = static_cast<unsigned>(
+      std::min<uint64_t>(numThreads, walk.getPieces().size()));
+
+  std::unique_ptr<FileOutputBuffer> array;
+  char *elements = nullptr;
+  if (!options.npy.empty()) {
+    std::string header =
+        makeNpyHeader(ElementType::F32, getSizes(shape, kNCHW));
+    auto made = FileOutputBuffer::create(
+        options.npy, header.size() + shape.count() * sizeof(float));
+    if (!made)
+      return createStringError(options.npy + ": " + toString(made.takeError()));
+    array = std::move(*made);
+    std::memcpy(array->getBufferStart(), header.data(), header.size());
+    elements =
+        reinterpret_cast<char *>(array->getBufferStart()) + header.size();
+  }
+  std::vector<HeatMap> maps;
+  if (!options.png.empty())
+    maps.assign(numThreads, HeatMap(shape));
+
+  std::vector<Findings> findings(numThreads);
+  for (Findings &mine : findings) {
+    mine.channels.resize(shape.c);
+    mine.rows.resize(shape.h);
+  }
+  auto visitRow = [&](Findings &mine, HeatMap *map, const Index &index,
+                      uint64_t count, const float *kit, const float *board) {
+    if (elements) {
+      uint64_t at = Format().getPosition(shape, index);
+      for (uint64_t i = 0; i != count; ++i) {
+        float difference = kit[i] - board[i];
+        if (kit[i] == board[i] || areBothNaN(kit[i], board[i]))
+          difference = 0;
+        std::memcpy(elements + (at + i) * sizeof(float), &difference,
+                    sizeof(float));
+      }
+    }
+    if (areSame(kit, board, count))
+      return;
+    Errors &channel = mine.channels[index.c];
+    for (uint64_t i = 0; i != count; ++i) {
+      double magnitude = getMagnitude(kit[i], board[i]);
+      if (magnitude == 0)
+        continue;
+      Index place = advance(shape, index, i);
+      Errors &row = mine.rows[place.h];
+      channel.maxAbs = std::max(channel.maxAbs, magnitude);
+      row.maxAbs = std::max(row.maxAbs, magnitude);
+      if (isEqual(kit[i], board[i], options.tolerance))
+        continue;
+      ++mine.different;
+      ++channel.different;
+      ++row.different;
+      if (map)
+        map->add(place.c, place.h, place.w, magnitude);
+      uint64_t kitIndex = pair.kitFormat.getPosition(shape, place);
+      if (!mine.first || kitIndex < mine.first->kitIndex)
+        mine.first = locate(pair, place, kit[i], board[i]);
+      if (!mine.worst || magnitude > mine.worst->magnitude ||
+          (magnitude == mine.worst->magnitude &&
+           kitIndex < mine.worst->kitIndex))
+        mine.worst = locate(pair, place, kit[i], board[i]);
+    }
+  };
+  // An array wants all elements.
+  if (elements || !hasSameBytes(pair))
+    forEachPart(walk.getPieces().size(), numThreads,
+                [&](uint64_t begin, uint64_t end, unsigned thread) {
+                  HeatMap *map = maps.empty() ? nullptr : &maps[thread];
+                  walk.run(begin, end, /*shift=*/0,
+                           [&](const Index &index, uint64_t count,
+                               const float *kit, const float *board) {
+                             visitRow(findings[thread], map, index, count, kit,
+                                      board);
+                             return true;
+                           });
+                });
+
+  Comparison result;
+  result.shape = shape;
+  result.count = shape.count();
+  result.channels.resize(shape.c);
+  result.rows.resize(shape.h);
+  auto merge = [](std::vector<Errors> &all, const std::vector<Errors> &part) {
+    for (auto [one, other] : zip(all, part)) {
+      one.different += other.different;
+      one.maxAbs = std::max(one.maxAbs, other.maxAbs);
+    }
+  };
+  for (const Findings &part : findings) {
+    result.different += part.different;
+    merge(result.channels, part.channels);
+    merge(result.rows, part.rows);
+    if (part.first &&
+        (!result.first || part.first->kitIndex < result.first->kitIndex))
+      result.first = part.first;
+    if (part.worst && (!result.worst || isWorse(*part.worst, *result.worst)))
+      result.worst = part.worst;
+  }
+  for (const Errors &channel : result.channels)
+    result.maxAbs = std::max(result.maxAbs, channel.maxAbs);
+  findVerdict(pair, options.tolerance, numThreads, result);
+
+  if (array)
+    if (Error error = array->commit())
+      return createStringError(options.npy + ": " + toString(std::move(error)));
+  if (!maps.empty()) {
+    for (const HeatMap &map : ArrayRef(maps).drop_front())
+      maps.front().merge(map);
+    double largest = result.worst ? result.worst->magnitude : 0;
+    if (Error error = maps.front().write(options.png, largest))
+      return createStringError(options.png + ": " + toString(std::move(error)));
+  }
+  if (!options.csv.empty())
+    if (Error error = writeTable(pair, options.tolerance, result, options.csv))
+      return createStringError(options.csv + ": " + toString(std::move(error)));
+  return result;
+}
+
+} // namespace fqat::dump
