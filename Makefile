@@ -72,6 +72,7 @@ bench: build ## Measure; needs a quiet machine
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python:$(CURDIR)/test/python" "$(VENV_PYTHON)" bench/page.py
 	FQAT_OPT="$(FQAT_OPT)" "$(VENV_PYTHON)" bench/speed.py
 	"$(BUILD_DIR)/bin/fqat-bench-passes"
+	FQAT_OPT="$(FQAT_OPT)" "$(VENV_PYTHON)" bench/dump.py
 
 bench-growth: build ## Measure models of 1,000 to 1,000,000 operators and draw the curves
 	FQAT_OPT="$(FQAT_OPT)" "$(VENV_PYTHON)" bench/growth.py --plot docs/growth.svg

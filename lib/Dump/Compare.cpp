@@ -227,101 +227,56 @@ static Error writeTable(const Pair &pair, const Tolerance &tolerance,
   });
 }
 
-Expected<Comparison> compare(const Pair &pair, const CompareOptions &options) {
-  if (Error error = pair.kit->check(pair.kitFormat, pair.shape))
-    return std::move(error);
-  if (Error error = pair.board->check(pair.boardFormat, pair.shape))
-    return std::move(error);
-  const Shape &shape = pair.shape;
-  unsigned numThreads = options.numThreads != 0
-                            ? options.numThreads
-                            : std::max(1u, std::thread::hardware_concurrency());
-  Walk walk(pair);
-  numThreads = static_cast<unsigned>(
-      std::min<uint64_t>(numThreads, walk.getPieces().size()));
-
-  std::unique_ptr<FileOutputBuffer> array;
-  char *elements = nullptr;
-  if (!options.npy.empty()) {
-    std::string header =
-        makeNpyHeader(ElementType::F32, getSizes(shape, kNCHW));
-    auto made = FileOutputBuffer::create(
-        options.npy, header.size() + shape.count() * sizeof(float));
-    if (!made)
-      return createStringError(options.npy + ": " + toString(made.takeError()));
-    array = std::move(*made);
-    std::memcpy(array->getBufferStart(), header.data(), header.size());
-    elements =
-        reinterpret_cast<char *>(array->getBufferStart()) + header.size();
-  }
-  std::vector<HeatMap> maps;
-  if (!options.png.empty())
-    maps.assign(numThreads, HeatMap(shape));
-
-  std::vector<Findings> findings(numThreads);
-  for (Findings &mine : findings) {
-    mine.channels.resize(shape.c);
-    mine.rows.resize(shape.h);
-  }
-  auto visitRow = [&](Findings &mine, HeatMap *map, const Index &index,
-                      uint64_t count, const float *kit, const float *board) {
-    if (elements) {
-      uint64_t at = Format().getPosition(shape, index);
-      for (uint64_t i = 0; i != count; ++i) {
-        float difference = kit[i] - board[i];
-        if (kit[i] == board[i] || areBothNaN(kit[i], board[i]))
-          difference = 0;
-        std::memcpy(elements + (at + i) * sizeof(float), &difference,
-                    sizeof(float));
-      }
+/// Adds what differs in a part of a row of the image.
+static void addErrors(const Pair &pair, const Tolerance &tolerance,
+                      const Index &index, uint64_t count, const float *kit,
+                      const float *board, Findings &findings, HeatMap *map) {
+  uint64_t different = 0, first = count, worst = count;
+  double maxAbs = 0, worstMagnitude = -1;
+  for (uint64_t i = 0; i != count; ++i) {
+    double magnitude = getMagnitude(kit[i], board[i]);
+    maxAbs = std::max(maxAbs, magnitude);
+    // Branches that nothing foretells would take most of the time.
+    bool isWrong = !isEqual(kit[i], board[i], tolerance);
+    different += isWrong;
+    if (isWrong & (first == count))
+      first = i;
+    double counted = isWrong ? magnitude : -1;
+    if (counted > worstMagnitude) {
+      worstMagnitude = counted;
+      worst = i;
     }
-    if (areSame(kit, board, count))
-      return;
-    Errors &channel = mine.channels[index.c];
-    for (uint64_t i = 0; i != count; ++i) {
-      double magnitude = getMagnitude(kit[i], board[i]);
-      if (magnitude == 0)
-        continue;
-      Index place = advance(shape, index, i);
-      Errors &row = mine.rows[place.h];
-      channel.maxAbs = std::max(channel.maxAbs, magnitude);
-      row.maxAbs = std::max(row.maxAbs, magnitude);
-      if (isEqual(kit[i], board[i], options.tolerance))
-        continue;
-      ++mine.different;
-      ++channel.different;
-      ++row.different;
-      if (map)
-        map->add(place.c, place.h, place.w, magnitude);
-      uint64_t kitIndex = pair.kitFormat.getPosition(shape, place);
-      if (!mine.first || kitIndex < mine.first->kitIndex)
-        mine.first = locate(pair, place, kit[i], board[i]);
-      if (!mine.worst || magnitude > mine.worst->magnitude ||
-          (magnitude == mine.worst->magnitude &&
-           kitIndex < mine.worst->kitIndex))
-        mine.worst = locate(pair, place, kit[i], board[i]);
-    }
+    if (map && isWrong)
+      map->add(index.c, index.h, index.w + i, magnitude);
+  }
+  for (Errors *errors :
+       {&findings.channels[index.c], &findings.rows[index.h]}) {
+    errors->different += different;
+    errors->maxAbs = std::max(errors->maxAbs, maxAbs);
+  }
+  findings.different += different;
+  if (different == 0)
+    return;
+  auto getDifference = [&](uint64_t i) {
+    Index place = index;
+    place.w += i;
+    return locate(pair, place, kit[i], board[i]);
   };
-  // An array wants all elements.
-  if (elements || !hasSameBytes(pair))
-    forEachPart(walk.getPieces().size(), numThreads,
-                [&](uint64_t begin, uint64_t end, unsigned thread) {
-                  HeatMap *map = maps.empty() ? nullptr : &maps[thread];
-                  walk.run(begin, end, /*shift=*/0,
-                           [&](const Index &index, uint64_t count,
-                               const float *kit, const float *board) {
-                             visitRow(findings[thread], map, index, count, kit,
-                                      board);
-                             return true;
-                           });
-                });
+  Difference earliest = getDifference(first), largest = getDifference(worst);
+  if (!findings.first || earliest.kitIndex < findings.first->kitIndex)
+    findings.first = earliest;
+  if (!findings.worst || isWorse(largest, *findings.worst))
+    findings.worst = largest;
+}
 
+/// What all threads have found.
+static Comparison merge(const Shape &shape, ArrayRef<Findings> findings) {
   Comparison result;
   result.shape = shape;
   result.count = shape.count();
   result.channels.resize(shape.c);
   result.rows.resize(shape.h);
-  auto merge = [](std::vector<Errors> &all, const std::vector<Errors> &part) {
+  auto add = [](std::vector<Errors> &all, const std::vector<Errors> &part) {
     for (auto [one, other] : zip(all, part)) {
       one.different += other.different;
       one.maxAbs = std::max(one.maxAbs, other.maxAbs);
@@ -329,8 +284,8 @@ Expected<Comparison> compare(const Pair &pair, const CompareOptions &options) {
   };
   for (const Findings &part : findings) {
     result.different += part.different;
-    merge(result.channels, part.channels);
-    merge(result.rows, part.rows);
+    add(result.channels, part.channels);
+    add(result.rows, part.rows);
     if (part.first &&
         (!result.first || part.first->kitIndex < result.first->kitIndex))
       result.first = part.first;
@@ -339,6 +294,100 @@ Expected<Comparison> compare(const Pair &pair, const CompareOptions &options) {
   }
   for (const Errors &channel : result.channels)
     result.maxAbs = std::max(result.maxAbs, channel.maxAbs);
+  return result;
+}
+
+namespace {
+/// The array of kit - board, which threads fill each for itself.
+class DifferenceArray {
+public:
+  static Expected<DifferenceArray> create(StringRef path, const Shape &shape) {
+    std::string header =
+        makeNpyHeader(ElementType::F32, getSizes(shape, kNCHW));
+    auto made = FileOutputBuffer::create(
+        path, header.size() + shape.count() * sizeof(float));
+    if (!made)
+      return createStringError(path + ": " + toString(made.takeError()));
+    DifferenceArray array;
+    array.buffer = std::move(*made);
+    uint8_t *begin = array.buffer->getBufferStart();
+    std::memcpy(begin, header.data(), header.size());
+    array.elements = begin + header.size();
+    return array;
+  }
+
+  void write(uint64_t position, uint64_t count, const float *kit,
+             const float *board) {
+    for (uint64_t i = 0; i != count; ++i) {
+      // Two infinities, and two NaNs, are equal.
+      bool isSame = kit[i] == board[i] || areBothNaN(kit[i], board[i]);
+      float difference = isSame ? 0 : kit[i] - board[i];
+      std::memcpy(elements + (position + i) * sizeof(float), &difference,
+                  sizeof(float));
+    }
+  }
+  Error commit() { return buffer->commit(); }
+
+private:
+  std::unique_ptr<FileOutputBuffer> buffer;
+  uint8_t *elements = nullptr;
+};
+} // namespace
+
+Expected<Comparison> compare(const Pair &pair, const CompareOptions &options) {
+  if (Error error = pair.kit->check(pair.kitFormat, pair.shape))
+    return std::move(error);
+  if (Error error = pair.board->check(pair.boardFormat, pair.shape))
+    return std::move(error);
+  const Shape &shape = pair.shape;
+  Walk walk(pair);
+  unsigned numThreads = options.numThreads != 0
+                            ? options.numThreads
+                            : std::max(1u, std::thread::hardware_concurrency());
+  numThreads = static_cast<unsigned>(
+      std::min<uint64_t>(numThreads, walk.getPieces().size()));
+
+  std::optional<DifferenceArray> array;
+  if (!options.npy.empty()) {
+    auto made = DifferenceArray::create(options.npy, shape);
+    if (!made)
+      return made.takeError();
+    array = std::move(*made);
+  }
+  std::vector<HeatMap> maps;
+  if (!options.png.empty())
+    maps.assign(numThreads, HeatMap(shape));
+  std::vector<Findings> findings(numThreads);
+  for (Findings &mine : findings) {
+    mine.channels.resize(shape.c);
+    mine.rows.resize(shape.h);
+  }
+  // An array wants all elements, of equal files as well.
+  if (array || !hasSameBytes(pair))
+    forEachPart(
+        walk.getPieces().size(), numThreads,
+        [&](uint64_t begin, uint64_t end, unsigned thread) {
+          HeatMap *map = maps.empty() ? nullptr : &maps[thread];
+          walk.run(begin, end, /*shift=*/0,
+                   [&](const Index &index, uint64_t count, const float *kit,
+                       const float *board) {
+                     if (array)
+                       array->write(Format().getPosition(shape, index), count,
+                                    kit, board);
+                     if (areSame(kit, board, count))
+                       return true;
+                     // Row by row of the image.
+                     for (uint64_t i = 0; i != count;) {
+                       Index place = advance(shape, index, i);
+                       uint64_t part = std::min(count - i, shape.w - place.w);
+                       addErrors(pair, options.tolerance, place, part, kit + i,
+                                 board + i, findings[thread], map);
+                       i += part;
+                     }
+                     return true;
+                   });
+        });
+  Comparison result = merge(shape, findings);
   findVerdict(pair, options.tolerance, numThreads, result);
 
   if (array)

@@ -508,7 +508,7 @@ def test_directories_are_compared_in_the_order_of_the_network(tmp_path: Path) ->
     arguments = ("compare-dirs", tmp_path / "kit", tmp_path / "board", "--map", path)
     done = run(*arguments, "--board-type", "u4", "--progress", "-j", 2, expect=1)
     lines = done.stdout.splitlines()
-    assert lines[0] == "the first layer that differs is neck, the 2 of 3:"
+    assert lines[0] == "the first layer that differs is neck (2 of 3):"
     assert "n=0 c=1 h=2 w=3" in lines[2]
     table = lines[lines.index("") + 2 :]
     assert [line.split()[0] for line in table] == ["stem", "neck", "head"]

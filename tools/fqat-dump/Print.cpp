@@ -97,7 +97,7 @@ void printLayers(raw_ostream &os, ArrayRef<Layer> layers,
   size_t numUnusable =
       count_if(results, [](const LayerResult &r) { return !r.error.empty(); });
   if (first != results.end()) {
-    os << formatv("the first layer that differs is {0}, the {1} of {2}:\n",
+    os << formatv("the first layer that differs is {0} ({1} of {2}):\n",
                   layers[first - results.begin()].name,
                   first - results.begin() + 1, layers.size());
     printComparison(os, *first->comparison);
@@ -118,8 +118,9 @@ void printLayers(raw_ostream &os, ArrayRef<Layer> layers,
       continue;
     }
     const Comparison &c = *result.comparison;
-    os << formatv(" {0,12} {1,12} {2,12}  {3}\n", c.count, c.different,
-                  spell(c.maxAbs), c.verdict);
+    os << formatv(" {0,12} {1,12} {2,12}", c.count, c.different,
+                  spell(c.maxAbs));
+    os << (c.verdict.empty() ? "" : "  ") << c.verdict << '\n';
   }
 }
 
