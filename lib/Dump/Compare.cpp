@@ -40,7 +40,9 @@ static int64_t getRank(float value) {
   return bits < 0 ? -static_cast<int64_t>(bits & 0x7fffffff) : bits;
 }
 
-static bool areBothNaN(float a, float b) { return a != a && b != b; }
+static bool areBothNaN(float a, float b) {
+  return std::isnan(a) && std::isnan(b);
+}
 
 static double getMagnitude(float kit, float board) {
   if (kit == board || areBothNaN(kit, board))
@@ -67,9 +69,12 @@ bool isEqual(float kit, float board, const Tolerance &tolerance) {
 /// compiler makes of it takes several at once.
 static bool areSame(const float *kit, const float *board, uint64_t count) {
   int isDifferent = 0;
-  for (uint64_t i = 0; i != count; ++i)
-    isDifferent |=
-        !(kit[i] == board[i]) & !((kit[i] != kit[i]) & (board[i] != board[i]));
+  for (uint64_t i = 0; i != count; ++i) {
+    int isSame = static_cast<int>(kit[i] == board[i]);
+    int areNaN = static_cast<int>(std::isnan(kit[i])) &
+                 static_cast<int>(std::isnan(board[i]));
+    isDifferent |= (isSame | areNaN) ^ 1;
+  }
   return isDifferent == 0;
 }
 
@@ -239,7 +244,7 @@ static void addErrors(const Pair &pair, const Tolerance &tolerance,
     // Branches that nothing foretells would take most of the time.
     bool isWrong = !isEqual(kit[i], board[i], tolerance);
     different += isWrong;
-    if (isWrong & (first == count))
+    if (isWrong && first == count)
       first = i;
     double counted = isWrong ? magnitude : -1;
     if (counted > worstMagnitude) {
@@ -311,7 +316,7 @@ public:
     DifferenceArray array;
     array.buffer = std::move(*made);
     uint8_t *begin = array.buffer->getBufferStart();
-    std::memcpy(begin, header.data(), header.size());
+    llvm::copy(header, begin);
     array.elements = begin + header.size();
     return array;
   }

@@ -157,9 +157,10 @@ static std::vector<Shape> guessShapes(uint64_t count) {
   for (uint64_t c = 1; c <= mostChannels && shapes.size() != mostShapes; ++c) {
     if (count % c != 0 || (c % unit != 0 && c != 1 && c != 3))
       continue;
+    uint64_t area = count / c;
     auto side = static_cast<uint64_t>(
-        std::llround(std::sqrt(static_cast<double>(count / c))));
-    if (side != 0 && side * side == count / c)
+        std::llround(std::sqrt(static_cast<double>(area))));
+    if (side != 0 && side * side == area)
       shapes.push_back({1, c, side, side});
   }
   return shapes;

@@ -260,7 +260,7 @@ std::vector<LayerResult> compareLayers(ArrayRef<Layer> layers, unsigned numJobs,
   forEachPart(numJobs, numJobs, [&](uint64_t, uint64_t, unsigned) {
     for (size_t i; (i = next++) < layers.size();) {
       results[i] = compareLayer(layers[i]);
-      std::lock_guard lock(mutex);
+      std::scoped_lock<std::mutex> lock(mutex);
       progress(++numDone);
     }
   });

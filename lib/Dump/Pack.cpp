@@ -34,7 +34,7 @@ public:
     Output output;
     output.path = path.str();
     output.buffer = std::move(*made);
-    std::memcpy(output.buffer->getBufferStart(), header.data(), header.size());
+    llvm::copy(header, output.buffer->getBufferStart());
     output.bytes = output.buffer->getBufferStart() + header.size();
     return output;
   }

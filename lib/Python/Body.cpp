@@ -224,7 +224,7 @@ LogicalResult BodyWriter::writeCall(Operation *op, MethodOp callee,
   std::vector<Code> arguments;
   if (isOwn)
     for (StringAttr needed : emitter.getNeeds(callee))
-      arguments.push_back(reach(needed));
+      arguments.emplace_back(reach(needed));
   for (Value operand : operands)
     arguments.push_back(use(operand));
   define(op, Code(object, '(', std::move(arguments)), /*isLight=*/false);
@@ -480,13 +480,13 @@ LogicalResult BodyWriter::writeBlock(Block &block) {
 LogicalResult BodyWriter::writeSignature(StringRef name) {
   Code code(("def " + name).str(), '(', {});
   if (method) {
-    code.items.push_back("self");
+    code.items.emplace_back("self");
     names.insert("self");
     for (StringAttr symbol : emitter.getNeeds(method)) {
       std::string argument =
           makeName(unescapeName(splitPath(symbol.getValue()).second));
       threaded[symbol] = argument;
-      code.items.push_back(argument);
+      code.items.emplace_back(argument);
     }
   }
   bool isExported = method && method.isExported();
@@ -516,10 +516,10 @@ LogicalResult BodyWriter::writeSignature(StringRef name) {
     }
     if (isExported && !isKeywordOnly &&
         function.getArgAttr(i, FQATDialect::kArgKeywordOnlyAttr)) {
-      code.items.push_back("*");
+      code.items.emplace_back("*");
       isKeywordOnly = true;
     }
-    code.items.push_back(argument);
+    code.items.emplace_back(argument);
   }
   line("", code, ":");
   return success();

@@ -217,7 +217,7 @@ std::string Emitter::reach(StringRef object, StringRef base,
     else if (isIdentifier(name) && !isMangled(name))
       text += "." + name;
     else
-      text = "getattr(" + text + ", " + quote(name) + ")";
+      text = ("getattr(" + Twine(text) + ", " + quote(name) + ")").str();
     path = joinPath(path, name);
   }
   return text;
@@ -287,7 +287,7 @@ std::optional<Code> Emitter::spellTensor(TensorAttr value,
         spellElement(value.getDtype(), bytes->data() + begin + i * width);
     if (element.empty())
       return std::nullopt;
-    list.items.push_back(element);
+    list.items.emplace_back(element);
   }
   std::vector<Code> arguments = {sizes.empty() ? list.items[0] : list};
   // What torch would not take by itself.
@@ -330,9 +330,9 @@ std::string Emitter::addConstant(ModuleOp instance, TensorAttr value) {
 Code Emitter::makeTensor(TensorAttr tensor) {
   Code code("torch.empty", '(', {});
   if (tensor.getSizes().empty())
-    code.items.push_back("()");
+    code.items.emplace_back("()");
   for (int64_t size : tensor.getSizes())
-    code.items.push_back(std::to_string(size));
+    code.items.emplace_back(std::to_string(size));
   if (tensor.getDtype() != "float32")
     code.items.push_back(
         makeKeyword("dtype", ("torch." + tensor.getDtype()).str()));
@@ -637,7 +637,7 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
     // Tensors that are no parameters and no buffers, but go where those go.
     SmallVector<std::string> moved;
     if (numbered) {
-      signature.items.push_back("*layers");
+      signature.items.emplace_back("*layers");
       init << "        super().__init__(*layers)\n";
     } else {
       init << "        super().__init__()\n";
@@ -655,7 +655,7 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
       if (instance.getStateAttr() && !isChild)
         continue;
       std::string argument = getArgumentName(instance, name);
-      signature.items.push_back(argument);
+      signature.items.emplace_back(argument);
       auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(member));
       if (isa<ParameterOp>(member) && tensor) {
         std::string value =
@@ -681,12 +681,12 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
       }
     }
     for (auto &[name, value] : constants[instance]) {
-      signature.items.push_back(name);
+      signature.items.emplace_back(name);
       init << "        self." << name << " = " << name << '\n';
       moved.push_back(name);
     }
     if (instance.getStateAttr()) {
-      signature.items.push_back("state");
+      signature.items.emplace_back("state");
       init << "        self.set_state(state)\n";
     }
     // No buffers: those would be a part of the state_dict in TorchScript.
@@ -703,7 +703,7 @@ LogicalResult Emitter::writeClasses(raw_ostream &os) {
     std::string base = numbered ? "nn.Sequential" : "nn.Module";
     std::string original = getQualifiedName(instance);
     std::string identity =
-        base + "\n" + original + "\n" + head + made + bodiesKey;
+        (Twine(base) + "\n" + original + "\n" + head + made + bodiesKey).str();
     std::string &name = known[identity];
     if (name.empty()) {
       std::string wish = instance.getOriginalName().str();
@@ -1173,9 +1173,9 @@ FailureOr<PythonModel> Emitter::run(StringRef input) {
   Code table("", '[', {});
   for (const Group &group : groups) {
     Code row("", '(', {});
-    row.items.push_back(quote(group.conv));
+    row.items.emplace_back(quote(group.conv));
     for (const std::string *part : {&group.norm, &group.activation})
-      row.items.push_back(part->empty() ? "None" : quote(*part));
+      row.items.emplace_back(part->empty() ? "None" : quote(*part));
     table.items.push_back(std::move(row));
   }
   table.isBroken = !groups.empty();

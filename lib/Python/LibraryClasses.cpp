@@ -193,7 +193,7 @@ Code Matcher::spell(ArrayRef<int64_t> numbers) {
 Code Matcher::spellTuple(ArrayRef<int64_t> numbers) {
   Code tuple("", '(', {});
   for (int64_t number : numbers)
-    tuple.items.push_back(std::to_string(number));
+    tuple.items.emplace_back(std::to_string(number));
   return tuple;
 }
 
@@ -373,7 +373,7 @@ std::optional<Code> Matcher::matchScripted() {
     if (text.empty())
       return std::nullopt;
     if (argument.usual.empty())
-      arguments.push_back(text);
+      arguments.emplace_back(text);
     else if (text != argument.usual)
       arguments.push_back(makeKeyword(argument.name, text));
   }
@@ -474,7 +474,7 @@ std::optional<Code> Matcher::matchActivation() {
     if (!weight || weight.getSizes().size() != 1)
       return std::nullopt;
     if (weight.getSizes()[0] != 1)
-      arguments.push_back(std::to_string(weight.getSizes()[0]));
+      arguments.emplace_back(std::to_string(weight.getSizes()[0]));
     return make("PReLU", std::move(arguments));
   }
   return std::nullopt;
@@ -555,7 +555,7 @@ std::optional<Code> Matcher::matchConvolution() {
     auto kind = dyn_cast_or_null<StringAttr>(getConstant(pad.getOperand(2)));
     auto sides = dyn_cast_or_null<ArrayAttr>(getConstant(pad.getOperand(1)));
     if (isTransposed || !mode.empty() || !kind || !sides ||
-        sides.size() != 2 * rank ||
+        sides.size() / 2 != rank || sides.size() % 2 != 0 ||
         llvm::any_of(*padding, [](int64_t n) { return n != 0; }) ||
         (kind.getValue() != "circular" && kind.getValue() != "reflect" &&
          kind.getValue() != "replicate"))
@@ -617,7 +617,7 @@ std::optional<Code> Matcher::matchNorm() {
         !isSlot(3, "running_mean") || !isSlot(4, "running_var") ||
         !followsMode || (isBatch && isTracked && training && !countsBatches))
       return std::nullopt;
-    arguments.push_back(std::to_string(any.getSizes()[0]));
+    arguments.emplace_back(std::to_string(any.getSizes()[0]));
     add(arguments, "eps", *eps, 1e-5);
     // None, the mean of all batches, is traced as 0 where there is no batch.
     if (isTracked && !training && *momentum == 0)
@@ -739,7 +739,7 @@ std::optional<Code> Matcher::matchUpsample() {
       auto number = dyn_cast<FloatAttr>(factor);
       if (!number)
         return std::nullopt;
-      tuple.items.push_back(spellFloat(number.getValueAsDouble()));
+      tuple.items.emplace_back(spellFloat(number.getValueAsDouble()));
     }
     if (llvm::all_equal(scales))
       tuple = Code(tuple.items.front());
@@ -777,7 +777,7 @@ std::optional<Code> Matcher::matchPadding() {
     return std::nullopt;
   if (*value == 0 && !std::signbit(*value) && rank == "2d")
     return make("ZeroPad2d", std::move(arguments));
-  arguments.push_back(spellFloat(*value));
+  arguments.emplace_back(spellFloat(*value));
   return make("ConstantPad" + rank, std::move(arguments));
 }
 

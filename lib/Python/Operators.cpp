@@ -533,7 +533,7 @@ std::optional<Code> BodyWriter::spellIndexing(OperatorOp op) {
   std::vector<Code> items;
   if (dim.getInt() >= 0) {
     items.assign(dim.getInt(), ":");
-    items.push_back(place);
+    items.emplace_back(place);
   } else {
     items = {"...", place};
     items.insert(items.end(), -dim.getInt() - 1, ":");

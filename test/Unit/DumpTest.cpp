@@ -14,9 +14,11 @@
 using namespace fqat::dump;
 using llvm::StringRef;
 
-namespace {
+static std::string getError(llvm::Error error) {
+  return toString(std::move(error));
+}
 
-std::string getError(llvm::Error error) { return toString(std::move(error)); }
+namespace {
 
 TEST(DumpTest, ShapesAreFourSizesThatFitTogether) {
   auto shape = parseShape("2, 8,5,7");
