@@ -17,8 +17,7 @@
 #include "Walk.h"
 
 #include "llvm/ADT/bit.h"
-#include "llvm/Support/FileOutputBuffer.h"
-#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <atomic>
@@ -124,6 +123,7 @@ struct Findings {
   uint64_t different = 0;
   std::vector<Errors> channels, rows;
   std::optional<Difference> first, worst;
+  std::vector<Difference> samples;
 };
 } // namespace
 
@@ -197,39 +197,33 @@ uint64_t countDifferences(const Pair &pair, const Tolerance &tolerance,
 
 /// Writes the elements that differ, in the order of images, channels, rows and
 /// columns.
-static Error writeTable(const Pair &pair, const Tolerance &tolerance,
-                        const Comparison &result, StringRef path) {
-  return writeToOutput(path, [&](raw_ostream &os) {
-    os << "n,c,h,w,kit_index,board_byte,board_nibble,kit,board,abs\n";
-    Reader kit(*pair.kit, pair.kitFormat, pair.shape);
-    Reader board(*pair.board, pair.boardFormat, pair.shape);
-    std::vector<float> kitScratch(pair.shape.w), boardScratch(pair.shape.w);
-    for (uint64_t n = 0; n != pair.shape.n; ++n)
-      for (uint64_t c = 0; c != pair.shape.c; ++c) {
-        if (result.channels[c].different == 0)
-          continue;
-        for (uint64_t h = 0; h != pair.shape.h; ++h) {
-          Index index{n, c, h, 0};
-          const float *a = kit.read(index, pair.shape.w, kitScratch.data());
-          const float *b = board.read(index, pair.shape.w, boardScratch.data());
-          for (uint64_t w = 0; w != pair.shape.w; ++w) {
-            if (isEqual(a[w], b[w], tolerance))
-              continue;
-            index.w = w;
-            Difference d = locate(pair, index, a[w], b[w]);
-            os << n << ',' << c << ',' << h << ',' << w << ',' << d.kitIndex
-               << ',' << d.boardByte << ',';
-            if (d.boardNibble)
-              os << *d.boardNibble;
-            // Enough digits to read the very same number again.
-            os << ',' << llvm::format("%.9g", d.kit) << ','
-               << llvm::format("%.9g", d.board) << ','
-               << llvm::format("%.9g", d.magnitude) << '\n';
-          }
-        }
-      }
-    return Error::success();
-  });
+static void writeTable(const Pair &pair, const Tolerance &tolerance,
+                       const Comparison &result, raw_ostream &os) {
+  os << "n,c,h,w,kit_index,board_byte,board_nibble,kit,board,abs\n";
+  const Shape &shape = pair.shape;
+  Reader kit(*pair.kit, pair.kitFormat, shape);
+  Reader board(*pair.board, pair.boardFormat, shape);
+  std::vector<float> kitScratch(shape.w), boardScratch(shape.w);
+  auto writeRow = [&](Index index) {
+    const float *a = kit.read(index, shape.w, kitScratch.data());
+    const float *b = board.read(index, shape.w, boardScratch.data());
+    for (; index.w != shape.w; ++index.w) {
+      if (isEqual(a[index.w], b[index.w], tolerance))
+        continue;
+      Difference d = locate(pair, index, a[index.w], b[index.w]);
+      os << index.n << ',' << index.c << ',' << index.h << ',' << index.w << ','
+         << d.kitIndex << ',' << d.boardByte << ',';
+      if (d.boardNibble)
+        os << *d.boardNibble;
+      // Enough digits to read the very same number again.
+      os << llvm::format(",%.9g,%.9g,%.9g\n", d.kit, d.board, d.magnitude);
+    }
+  };
+  for (uint64_t n = 0; n != shape.n; ++n)
+    for (uint64_t c = 0; c != shape.c; ++c)
+      for (uint64_t h = 0; h != shape.h && result.channels[c].different != 0;
+           ++h)
+        writeRow({n, c, h, 0});
 }
 
 /// Adds what differs in a part of a row of the image.
@@ -272,6 +266,9 @@ static void addErrors(const Pair &pair, const Tolerance &tolerance,
     findings.first = earliest;
   if (!findings.worst || isWorse(largest, *findings.worst))
     findings.worst = largest;
+  constexpr size_t mostSamples = 64;
+  if (findings.samples.size() != mostSamples)
+    findings.samples.push_back(earliest);
 }
 
 /// What all threads have found.
@@ -296,89 +293,50 @@ static Comparison merge(const Shape &shape, ArrayRef<Findings> findings) {
       result.first = part.first;
     if (part.worst && (!result.worst || isWorse(*part.worst, *result.worst)))
       result.worst = part.worst;
+    append_range(result.samples, part.samples);
   }
   for (const Errors &channel : result.channels)
     result.maxAbs = std::max(result.maxAbs, channel.maxAbs);
   return result;
 }
 
-namespace {
-/// The array of kit - board, which threads fill each for itself.
-class DifferenceArray {
-public:
-  static Expected<DifferenceArray> create(StringRef path, const Shape &shape) {
-    std::string header =
-        makeNpyHeader(ElementType::F32, getSizes(shape, kNCHW));
-    auto made = FileOutputBuffer::create(
-        path, header.size() + shape.count() * sizeof(float));
-    if (!made)
-      return createStringError(path + ": " + toString(made.takeError()));
-    DifferenceArray array;
-    array.buffer = std::move(*made);
-    uint8_t *begin = array.buffer->getBufferStart();
-    llvm::copy(header, begin);
-    array.elements = begin + header.size();
-    return array;
+/// Writes kit - board of a row to its place in an array.
+static void writeDifferences(uint8_t *array, uint64_t position, uint64_t count,
+                             const float *kit, const float *board) {
+  for (uint64_t i = 0; i != count; ++i) {
+    // Two infinities, and two NaNs, are equal.
+    bool isSame = kit[i] == board[i] || areBothNaN(kit[i], board[i]);
+    float difference = isSame ? 0 : kit[i] - board[i];
+    std::memcpy(array + (position + i) * sizeof(float), &difference,
+                sizeof(float));
   }
+}
 
-  void write(uint64_t position, uint64_t count, const float *kit,
-             const float *board) {
-    for (uint64_t i = 0; i != count; ++i) {
-      // Two infinities, and two NaNs, are equal.
-      bool isSame = kit[i] == board[i] || areBothNaN(kit[i], board[i]);
-      float difference = isSame ? 0 : kit[i] - board[i];
-      std::memcpy(elements + (position + i) * sizeof(float), &difference,
-                  sizeof(float));
-    }
-  }
-  Error commit() { return buffer->commit(); }
-
-private:
-  std::unique_ptr<FileOutputBuffer> buffer;
-  uint8_t *elements = nullptr;
-};
-} // namespace
-
-Expected<Comparison> compare(const Pair &pair, const CompareOptions &options) {
-  if (Error error = pair.kit->check(pair.kitFormat, pair.shape))
-    return std::move(error);
-  if (Error error = pair.board->check(pair.boardFormat, pair.shape))
-    return std::move(error);
+Comparison compare(const Pair &pair, const CompareOptions &options) {
   const Shape &shape = pair.shape;
   Walk walk(pair);
-  unsigned numThreads = options.numThreads != 0
-                            ? options.numThreads
-                            : std::max(1u, std::thread::hardware_concurrency());
-  numThreads = static_cast<unsigned>(
-      std::min<uint64_t>(numThreads, walk.getPieces().size()));
-
-  std::optional<DifferenceArray> array;
-  if (!options.npy.empty()) {
-    auto made = DifferenceArray::create(options.npy, shape);
-    if (!made)
-      return made.takeError();
-    array = std::move(*made);
-  }
-  std::vector<HeatMap> maps;
-  if (!options.png.empty())
-    maps.assign(numThreads, HeatMap(shape));
+  auto numThreads = static_cast<unsigned>(std::min<uint64_t>(
+      getNumThreads(options.numThreads), walk.getPieces().size()));
+  std::optional<HeatMap> map;
+  if (options.png)
+    map.emplace(shape);
   std::vector<Findings> findings(numThreads);
   for (Findings &mine : findings) {
     mine.channels.resize(shape.c);
     mine.rows.resize(shape.h);
   }
   // An array wants all elements, of equal files as well.
-  if (array || !hasSameBytes(pair))
+  if (options.array || !hasSameBytes(pair))
     forEachPart(
         walk.getPieces().size(), numThreads,
         [&](uint64_t begin, uint64_t end, unsigned thread) {
-          HeatMap *map = maps.empty() ? nullptr : &maps[thread];
           walk.run(begin, end, /*shift=*/0,
                    [&](const Index &index, uint64_t count, const float *kit,
                        const float *board) {
-                     if (array)
-                       array->write(Format().getPosition(shape, index), count,
-                                    kit, board);
+                     if (options.array)
+                       writeDifferences(options.array,
+                                        Format().getPosition(shape, index),
+                                        count, kit, board);
                      if (areSame(kit, board, count))
                        return true;
                      // Row by row of the image.
@@ -386,7 +344,8 @@ Expected<Comparison> compare(const Pair &pair, const CompareOptions &options) {
                        Index place = advance(shape, index, i);
                        uint64_t part = std::min(count - i, shape.w - place.w);
                        addErrors(pair, options.tolerance, place, part, kit + i,
-                                 board + i, findings[thread], map);
+                                 board + i, findings[thread],
+                                 map ? &*map : nullptr);
                        i += part;
                      }
                      return true;
@@ -394,20 +353,10 @@ Expected<Comparison> compare(const Pair &pair, const CompareOptions &options) {
         });
   Comparison result = merge(shape, findings);
   findVerdict(pair, options.tolerance, numThreads, result);
-
-  if (array)
-    if (Error error = array->commit())
-      return createStringError(options.npy + ": " + toString(std::move(error)));
-  if (!maps.empty()) {
-    for (const HeatMap &map : ArrayRef(maps).drop_front())
-      maps.front().merge(map);
-    double largest = result.worst ? result.worst->magnitude : 0;
-    if (Error error = maps.front().write(options.png, largest))
-      return createStringError(options.png + ": " + toString(std::move(error)));
-  }
-  if (!options.csv.empty())
-    if (Error error = writeTable(pair, options.tolerance, result, options.csv))
-      return createStringError(options.csv + ": " + toString(std::move(error)));
+  if (map)
+    map->write(*options.png, result.worst ? result.worst->magnitude : 0);
+  if (options.csv)
+    writeTable(pair, options.tolerance, result, *options.csv);
   return result;
 }
 

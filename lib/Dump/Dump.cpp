@@ -12,6 +12,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/Endian.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 
@@ -68,7 +69,7 @@ Expected<Shape> parseShape(StringRef text) {
   text.split(parts, ',');
   Shape shape;
   uint64_t *sizes[] = {&shape.n, &shape.c, &shape.h, &shape.w};
-  constexpr uint64_t mostElements = uint64_t(1) << 48;
+  constexpr uint64_t mostElements = uint64_t(1) << 48, longestAxis = 1 << 24;
   uint64_t count = 1;
   bool isGood = parts.size() == std::size(sizes);
   for (unsigned i = 0; isGood && i != std::size(sizes); ++i) {
@@ -77,6 +78,10 @@ Expected<Shape> parseShape(StringRef text) {
     if (isGood)
       count *= *sizes[i];
   }
+  // Channels and rows are counted one by one.
+  if (isGood && std::max(shape.c, shape.h) > longestAxis)
+    return createStringError("'" + text +
+                             "' has more than 16777216 channels or rows");
   if (!isGood)
     return createStringError("'" + text +
                              "' is no shape; write N,C,H,W: four numbers from "
@@ -215,6 +220,11 @@ std::string makeNpyHeader(ElementType type, ArrayRef<uint64_t> sizes) {
 Expected<DumpFile> DumpFile::open(StringRef path) {
   DumpFile file;
   file.path = path.str();
+  sys::fs::file_status status;
+  if (!sys::fs::status(path, status) &&
+      status.type() != sys::fs::file_type::regular_file &&
+      status.type() != sys::fs::file_type::fifo_file)
+    return createStringError(path + ": this is no file");
   auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
                                       /*RequiresNullTerminator=*/false);
   if (!buffer)

@@ -50,11 +50,6 @@ HeatMap::HeatMap(const Shape &shape) : numChannels(shape.c) {
   cells.resize(numChannels * height * width);
 }
 
-void HeatMap::merge(const HeatMap &other) {
-  for (auto [cell, value] : zip(cells, other.cells))
-    cell = std::max(cell, value);
-}
-
 static void writeChunk(raw_ostream &os, StringRef name, StringRef contents) {
   char number[4];
   support::endian::write32be(number, contents.size());
@@ -65,9 +60,7 @@ static void writeChunk(raw_ostream &os, StringRef name, StringRef contents) {
   os.write(number, sizeof(number));
 }
 
-Error HeatMap::write(StringRef path, double largest) const {
-  if (!compression::zlib::isAvailable())
-    return createStringError(path + ": no PNG without zlib");
+void HeatMap::write(raw_ostream &os, double largest) const {
   uint64_t numRows = (numChannels + numColumns - 1) / numColumns;
   uint64_t totalWidth = numColumns * (width + kGap) + kGap;
   uint64_t totalHeight = numRows * (height + kGap) + kGap;
@@ -117,14 +110,11 @@ Error HeatMap::write(StringRef path, double largest) const {
   support::endian::write32be(header + 4, totalHeight);
   header[8] = 8; // bits of a pixel
   header[9] = 3; // a number of the palette
-  return writeToOutput(path, [&](raw_ostream &os) {
-    os << "\x89PNG\r\n\x1a\n";
-    writeChunk(os, "IHDR", StringRef(header, sizeof(header)));
-    writeChunk(os, "PLTE", palette);
-    writeChunk(os, "IDAT", toStringRef(deflated));
-    writeChunk(os, "IEND", "");
-    return Error::success();
-  });
+  os << "\x89PNG\r\n\x1a\n";
+  writeChunk(os, "IHDR", StringRef(header, sizeof(header)));
+  writeChunk(os, "PLTE", palette);
+  writeChunk(os, "IDAT", toStringRef(deflated));
+  writeChunk(os, "IEND", "");
 }
 
 } // namespace fqat::dump

@@ -11,6 +11,11 @@
 
 #include "fqat/Dump/Dump.h"
 
+#include "llvm/Support/raw_ostream.h"
+
+#include <atomic>
+#include <vector>
+
 namespace fqat::dump {
 
 /// The channels side by side, each a map of its largest differences over all
@@ -20,17 +25,21 @@ class HeatMap {
 public:
   explicit HeatMap(const Shape &shape);
 
+  /// Threads may add at the same time.
   void add(uint64_t c, uint64_t h, uint64_t w, double magnitude) {
     if (c >= numChannels)
       return;
-    float &cell = cells[(c * height + h / step) * width + w / step];
-    cell = std::max(cell, static_cast<float>(magnitude));
+    std::atomic_ref<float> cell(
+        cells[(c * height + h / step) * width + w / step]);
+    auto value = static_cast<float>(magnitude);
+    for (float old = cell.load(std::memory_order_relaxed); old < value;)
+      if (cell.compare_exchange_weak(old, value, std::memory_order_relaxed))
+        break;
   }
-  void merge(const HeatMap &other);
 
   /// Writes a PNG: black where nothing differs, from dark red to white as the
   /// difference grows to `largest`.
-  llvm::Error write(llvm::StringRef path, double largest) const;
+  void write(llvm::raw_ostream &os, double largest) const;
 
 private:
   uint64_t numChannels, numColumns;

@@ -89,6 +89,10 @@ Expected<Pair> makePair(const DumpFile &kit, const DumpFile &board,
     return createStringError("raw files do not tell their shape: say --shape "
                              "N,C,H,W");
   pair.shape = *shape;
+  if (Error error = kit.check(pair.kitFormat, *shape))
+    return std::move(error);
+  if (Error error = board.check(pair.boardFormat, *shape))
+    return std::move(error);
   return pair;
 }
 
@@ -253,9 +257,7 @@ std::vector<LayerResult> compareLayers(ArrayRef<Layer> layers, unsigned numJobs,
   std::atomic<size_t> next = 0;
   std::mutex mutex;
   size_t numDone = 0;
-  if (numJobs == 0)
-    numJobs = std::max(1u, std::thread::hardware_concurrency());
-  numJobs = std::min<size_t>(numJobs, layers.size());
+  numJobs = std::min<size_t>(getNumThreads(numJobs), layers.size());
   // Each takes the next: layers differ in size.
   forEachPart(numJobs, numJobs, [&](uint64_t, uint64_t, unsigned) {
     for (size_t i; (i = next++) < layers.size();) {

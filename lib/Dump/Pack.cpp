@@ -9,7 +9,6 @@
 #include "fqat/Dump/Pack.h"
 #include "Walk.h"
 
-#include "llvm/Support/FileOutputBuffer.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
@@ -21,37 +20,13 @@ using namespace llvm;
 
 namespace fqat::dump {
 
-namespace {
-/// A file of known size, which is there once it is whole.
-class Output {
-public:
-  static Expected<Output> create(StringRef path, ElementType type,
-                                 ArrayRef<uint64_t> sizes, uint64_t size) {
-    std::string header = isNpyPath(path) ? makeNpyHeader(type, sizes) : "";
-    auto made = FileOutputBuffer::create(path, header.size() + size);
-    if (!made)
-      return createStringError(path + ": " + toString(made.takeError()));
-    Output output;
-    output.path = path.str();
-    output.buffer = std::move(*made);
-    llvm::copy(header, output.buffer->getBufferStart());
-    output.bytes = output.buffer->getBufferStart() + header.size();
-    return output;
-  }
-
-  uint8_t *getBytes() { return bytes; }
-  Error commit() {
-    if (Error error = buffer->commit())
-      return createStringError(path + ": " + toString(std::move(error)));
-    return Error::success();
-  }
-
-private:
-  std::string path;
-  std::unique_ptr<FileOutputBuffer> buffer;
-  uint8_t *bytes = nullptr;
-};
-} // namespace
+Format getPackedFormat(bool isSigned, bool isPadded) {
+  Format packed;
+  packed.type = isSigned ? ElementType::I4 : ElementType::U4;
+  packed.order = kNHWC;
+  packed.isPadded = isPadded;
+  return packed;
+}
 
 /// A number as people write it.
 static std::string spell(float value) {
@@ -60,43 +35,42 @@ static std::string spell(float value) {
   return text;
 }
 
-/// The 4-bit number of a value, or why it has none.
-static Expected<uint8_t> getNibble(float value, const PackOptions &options) {
-  int low = options.isSigned ? -8 : 0, high = options.isSigned ? 7 : 15;
+/// The 4-bit number of a value; nothing if it has none.
+static std::optional<uint8_t> getNibble(float value,
+                                        const PackOptions &options) {
+  const float low = options.isSigned ? -8 : 0, high = options.isSigned ? 7 : 15;
   float number = options.rounds ? std::nearbyint(value) : value;
-  if (std::isnan(number))
-    return createStringError("is no number");
-  if (number < float(low) || number > float(high)) {
-    if (!options.clamps)
-      return createStringError(
-          formatv("is outside {0}..{1}; --clamp takes the nearest{2}", low,
-                  high,
-                  options.isSigned || value >= 0 ? ""
-                                                 : ", and --signed packs -8..7")
-              .str());
-    number = static_cast<float>(number < float(low) ? low : high);
-  }
-  if (number != std::trunc(number))
-    return createStringError("is a fraction; --round takes the nearest number");
+  if (options.clamps)
+    number = number < low ? low : number > high ? high : number;
+  // False for a NaN.
+  if (!(number >= low && number <= high) || number != std::trunc(number))
+    return std::nullopt;
   return static_cast<uint8_t>(static_cast<int>(number) & 15);
 }
 
+/// Why a value has no 4-bit number.
+static std::string explainFault(float value, const PackOptions &options) {
+  if (std::isnan(value))
+    return "is no number";
+  if (getNibble(value, {options.isSigned, /*rounds=*/true, options.clamps}))
+    return "is a fraction; --round takes the nearest number";
+  if (options.isSigned)
+    return "is outside -8..7; --clamp takes the nearest";
+  std::string text = "is outside 0..15; --clamp takes the nearest";
+  return value < 0 ? text + ", and --signed packs -8..7" : text;
+}
+
 Error pack(const DumpFile &input, const Format &format, const Shape &shape,
-           const PackOptions &options, StringRef path) {
-  Format packed;
-  packed.type = options.isSigned ? ElementType::I4 : ElementType::U4;
-  packed.order = kNHWC;
-  packed.isPadded = format.isPadded;
+           const PackOptions &options, Allocate allocate) {
+  Format packed = getPackedFormat(options.isSigned, format.isPadded);
   if (std::string fault = packed.findFault(shape); !fault.empty())
     return createStringError(input.getPath() + ": " + fault);
   if (Error error = input.check(format, shape))
     return error;
-  uint64_t bytesPerPixel = (shape.c + 1) / 2;
-  Expected<Output> output = Output::create(
-      path, ElementType::U8, {shape.n, shape.h, shape.w, bytesPerPixel},
-      packed.getSize(shape));
+  Expected<uint8_t *> output = allocate(packed.getSize(shape));
   if (!output)
     return output.takeError();
+  uint64_t bytesPerPixel = (shape.c + 1) / 2;
   Reader reader(input, format, shape);
   Pieces pieces(shape, reader.isFlat());
   std::vector<float> scratch(pieces.getLength());
@@ -105,10 +79,10 @@ Error pack(const DumpFile &input, const Format &format, const Shape &shape,
     Index index = piece.begin;
     for (index.c = 0; index.c != shape.c; ++index.c) {
       const float *row = reader.read(index, piece.count, scratch.data());
-      uint8_t *byte = output->getBytes() + packed.getPosition(shape, index) / 2;
+      uint8_t *byte = *output + packed.getPosition(shape, index) / 2;
       bool isHigh = index.c % 2 != 0;
       for (uint64_t k = 0; k != piece.count; ++k, byte += bytesPerPixel) {
-        Expected<uint8_t> nibble = getNibble(row[k], options);
+        std::optional<uint8_t> nibble = getNibble(row[k], options);
         if (!nibble) {
           uint64_t w = index.w + k;
           Index place = {index.n, index.c, index.h + w / shape.w, w % shape.w};
@@ -117,7 +91,7 @@ Error pack(const DumpFile &input, const Format &format, const Shape &shape,
                       "{6}) {7}",
                       input.getPath(), spell(row[k]), place.n, place.c, place.h,
                       place.w, format.getPosition(shape, place),
-                      toString(nibble.takeError()))
+                      explainFault(row[k], options))
                   .str());
         }
         if (isHigh)
@@ -127,18 +101,14 @@ Error pack(const DumpFile &input, const Format &format, const Shape &shape,
       }
     }
   }
-  return output->commit();
+  return Error::success();
 }
 
 Error unpack(const DumpFile &input, const Format &packed, const Shape &shape,
-             ElementType type, const Order &order, StringRef path) {
+             const Format &plain, Allocate allocate) {
   if (Error error = input.check(packed, shape))
     return error;
-  Format plain;
-  plain.type = type;
-  plain.order = order;
-  Expected<Output> output =
-      Output::create(path, type, getSizes(shape, order), plain.getSize(shape));
+  Expected<uint8_t *> output = allocate(plain.getSize(shape));
   if (!output)
     return output.takeError();
   Reader reader(input, packed, shape);
@@ -146,24 +116,24 @@ Error unpack(const DumpFile &input, const Format &packed, const Shape &shape,
   bool isFlat = strides.axes[H] == strides.axes[W] * shape.w;
   Pieces pieces(shape, reader.isFlat() && isFlat);
   std::vector<float> scratch(pieces.getLength());
-  const unsigned elementSize = getBits(type) / 8;
+  const unsigned elementSize = getBits(plain.type) / 8;
   for (uint64_t i = 0; i != pieces.size(); ++i) {
     Piece piece = pieces[i];
     Index index = piece.begin;
     for (index.c = 0; index.c != shape.c; ++index.c) {
       const float *row = reader.read(index, piece.count, scratch.data());
       uint8_t *element =
-          output->getBytes() + plain.getPosition(shape, index) * elementSize;
+          *output + plain.getPosition(shape, index) * elementSize;
       for (uint64_t k = 0; k != piece.count;
            ++k, element += strides.axes[W] * elementSize) {
-        if (type == ElementType::F32)
+        if (plain.type == ElementType::F32)
           std::memcpy(element, &row[k], sizeof(float));
         else
           *element = static_cast<uint8_t>(static_cast<int>(row[k]));
       }
     }
   }
-  return output->commit();
+  return Error::success();
 }
 
 } // namespace fqat::dump

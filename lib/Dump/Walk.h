@@ -61,6 +61,13 @@ private:
   uint64_t rowLength, numRows, length, numPerRow;
 };
 
+/// How many threads to use if `given` are asked for, 0 for one a core: more
+/// than cores are of no use.
+inline unsigned getNumThreads(unsigned given) {
+  unsigned most = std::max(1u, std::thread::hardware_concurrency());
+  return given == 0 ? most : std::min(given, most);
+}
+
 /// Runs `body(begin, end, thread)` on parts of 0..count.
 inline void
 forEachPart(uint64_t count, unsigned numThreads,

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import pytest
@@ -675,7 +675,10 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     assert "takes the layout nhwc" in refuse(
         kit, board, *shape, "--board-type", "u4", "--board-layout", "nchw"
     )
-    assert "cannot both go to standard output" in refuse(kit, kit, *shape, "--json", "--csv")
+    assert "standard output: two outputs" in refuse(kit, kit, *shape, "--json", "--csv")
+    assert "/dev/zero: this is no file" in refuse("/dev/zero", kit, *shape)
+    assert "{}: this is no file".format(tmp_path) in refuse(tmp_path, kit, *shape)
+    assert "more than 16777216 channels" in refuse(kit, kit, "--shape", "1,400000000,1,1")
     for array, message in [
         (np.zeros(BASE, np.float64), "'<f8' are no dumps"),
         (np.asfortranarray(np.zeros(BASE, np.float32)), "Fortran"),
@@ -700,10 +703,78 @@ def test_output_that_cannot_be_written(tmp_path: Path, option: str) -> None:
     assert str(tmp_path / "none" / "out") in done.stderr
 
 
+def test_outputs_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    kit = save(tmp_path / "kit.npy", draw(BASE, "u4"))
+    arguments = ["compare", kit, kit, "--board-layout", "nchw", "--npy", tmp_path / "o.npy"]
+    arguments += ["--png", tmp_path / "o.png", "--json", tmp_path / "o.json"]
+    done = run(*arguments, "--csv", tmp_path / "none" / "o.csv", expect=2)
+    assert done.stdout == "" and os.listdir(str(tmp_path)) == ["kit.npy"]
+    run(*arguments, "--csv", tmp_path / "o.csv")
+    assert len(os.listdir(str(tmp_path))) == 5
+
+
+def test_output_takes_no_place_of_an_input_or_another(tmp_path: Path) -> None:
+    kit = save(tmp_path / "kit.npy", draw(BASE, "u4"))
+    board = save(tmp_path / "board.npy", draw(BASE, "u4", seed=1))
+    (tmp_path / "link").symlink_to(board)
+    before = board.read_bytes()
+    arguments = ["compare", kit, board, "--board-layout", "nchw"]
+    for output in (board, tmp_path / "link", tmp_path / "." / "board.npy"):
+        for option in ("--csv", "--npy", "--png", "--json"):
+            done = run(*arguments, option, output, expect=2)
+            assert "take the place of" in done.stderr
+    done = run(*arguments, "--csv", tmp_path / "a", "--png", tmp_path / "a", expect=2)
+    assert "two outputs" in done.stderr
+    assert board.read_bytes() == before and len(os.listdir(str(tmp_path))) == 3
+
+
+def test_links_stay_links(tmp_path: Path) -> None:
+    kit = save(tmp_path / "kit.npy", draw(BASE, "u4"))
+    (tmp_path / "there").mkdir()
+    target = tmp_path / "there" / "real"
+    target.write_bytes(b"old")
+    (tmp_path / "link").symlink_to(target)
+    run("pack4", kit, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and target.read_bytes() == pack(np.load(kit)).tobytes()
+
+
+@pytest.mark.parametrize("option", ["--csv", "--npy", "--png", "--json", None])
+def test_pipes_are_written_to(tmp_path: Path, option: Optional[str]) -> None:
+    kit = save(tmp_path / "kit.npy", draw(BASE, "u4"))
+    board = save(tmp_path / "board.npy", draw(BASE, "u4", seed=1))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(str(pipe))
+
+    def write(output: Path, **options: Any) -> None:
+        if option is None:
+            run("pack4", kit, output, **options)
+        else:
+            layout = ("--board-layout", "nchw")
+            run("compare", kit, board, *layout, option, output, expect=1, **options)
+
+    write(tmp_path / "file")
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        write(pipe)
+        assert reader.communicate()[0] == (tmp_path / "file").read_bytes()
+    assert pipe.is_fifo()
+
+
+def test_more_threads_than_cores_are_not_started(tmp_path: Path) -> None:
+    kit = save(tmp_path / "kit.npy", np.ones((1, 64, 512, 64), np.float32))
+    board = save(tmp_path / "board.npy", np.zeros((1, 64, 512, 64), np.float32))
+    limit = 256 << 20
+    run(
+        *("compare", kit, board, "--board-layout", "nchw", "-j", 100000, "--png", "/dev/null"),
+        expect=1,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
+    )
+
+
 def test_full_standard_output_is_an_error(tmp_path: Path) -> None:
     kit = save(tmp_path / "kit.npy", draw(BASE, "u4"))
     with open("/dev/full", "w", encoding="utf-8") as full:
-        for command in (["compare", "--board-layout=nchw", str(kit), str(kit)], ["info", str(kit)]):
+        commands = [["compare", "--board-layout=nchw", str(kit), str(kit)], ["info", str(kit)]]
+        for command in [*commands, ["pack4", str(kit), "-"]]:
             done = subprocess.run([PROGRAM, *command], stdout=full, stderr=subprocess.PIPE)
             assert done.returncode == 2 and b"No space left" in done.stderr
 

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Outputs.h"
 #include "Print.h"
 #include "fqat/Dump/Pack.h"
 
@@ -69,18 +70,8 @@ static ExitCode finish(ExitCode code) {
   return fail("standard output: " + message);
 }
 
-static ExitCode writeJSON(const json::Value &value, StringRef path) {
-  auto write = [&](raw_ostream &os) {
-    os << formatv("{0:2}\n", value);
-    return Error::success();
-  };
-  if (path == "-") {
-    cantFail(write(outs()));
-    return Equal;
-  }
-  if (Error error = writeToOutput(path, write))
-    return fail(path + ": " + toString(std::move(error)));
-  return Equal;
+static void write(raw_ostream &os, const json::Value &value) {
+  os << formatv("{0:2}\n", value);
 }
 
 //===----------------------------------------------------------------------===//
@@ -138,8 +129,9 @@ static ExitCode runInfo(const Options &options) {
   if (!info)
     return fail(info.takeError());
   if (options.isJSON)
-    return finish(writeJSON(toJSON(options.file, *info), "-"));
-  printInfo(outs(), options.file, *info);
+    write(outs(), toJSON(options.file, *info));
+  else
+    printInfo(outs(), options.file, *info);
   return finish(Equal);
 }
 
@@ -164,8 +156,6 @@ static Expected<PairSettings> readSettings(const PairOptions &options) {
 }
 
 static ExitCode runCompare(const Options &options) {
-  if (options.csv == "-" && options.pair.json == "-")
-    return fail("--json and --csv cannot both go to standard output");
   Expected<PairSettings> settings = readSettings(options.pair);
   if (!settings)
     return fail(settings.takeError());
@@ -181,18 +171,42 @@ static ExitCode runCompare(const Options &options) {
   CompareOptions how;
   how.tolerance = settings->getTolerance();
   how.numThreads = options.pair.numJobs;
-  how.csv = options.csv;
-  how.npy = options.npy;
-  how.png = options.png;
-  Expected<Comparison> result = compare(*pair, how);
-  if (!result)
-    return fail(result.takeError());
-  if (options.csv != "-" && options.pair.json != "-")
-    printComparison(outs(), *result);
-  if (!options.pair.json.empty())
-    if (ExitCode code = writeJSON(toJSON(*result), options.pair.json))
-      return code;
-  return finish(result->different == 0 ? Equal : Different);
+  Outputs outputs(ArrayRef<std::string>{options.kit, options.board});
+  raw_ostream *json = nullptr;
+  struct Stream {
+    StringRef path;
+    raw_ostream *&stream;
+  };
+  for (auto [path, stream] :
+       {Stream{options.csv, how.csv}, Stream{options.png, how.png},
+        Stream{options.pair.json, json}}) {
+    if (path.empty())
+      continue;
+    Expected<raw_ostream *> opened = outputs.openStream(path);
+    if (!opened)
+      return fail(opened.takeError());
+    stream = *opened;
+  }
+  if (!options.npy.empty()) {
+    std::string header =
+        makeNpyHeader(ElementType::F32, getSizes(pair->shape, kNCHW));
+    Expected<uint8_t *> array = outputs.openArray(
+        options.npy, header.size() + Format().getSize(pair->shape));
+    if (!array)
+      return fail(array.takeError());
+    how.array = llvm::copy(header, *array);
+  }
+  Comparison result = compare(*pair, how);
+  if (json)
+    write(*json, toJSON(result));
+  if (Error error = outputs.commit())
+    return fail(std::move(error));
+  // Nothing but what was asked for.
+  bool isTaken = is_contained(
+      {options.csv, options.png, options.npy, options.pair.json}, "-");
+  if (!isTaken)
+    printComparison(outs(), result);
+  return finish(result.different == 0 ? Equal : Different);
 }
 
 static ExitCode runCompareDirs(const Options &options) {
@@ -202,6 +216,14 @@ static ExitCode runCompareDirs(const Options &options) {
   auto layers = readLayers(options.map, options.kit, options.board, *settings);
   if (!layers)
     return fail(layers.takeError());
+  Outputs outputs(ArrayRef<std::string>{options.map});
+  raw_ostream *json = nullptr;
+  if (!options.pair.json.empty()) {
+    Expected<raw_ostream *> opened = outputs.openStream(options.pair.json);
+    if (!opened)
+      return fail(opened.takeError());
+    json = *opened;
+  }
   bool isTerminal = sys::Process::StandardErrIsDisplayed();
   bool hasProgress = options.progress || isTerminal;
   std::vector<LayerResult> results =
@@ -212,11 +234,12 @@ static ExitCode runCompareDirs(const Options &options) {
                             isTerminal && numDone != layers->size() ? ""
                                                                     : "\n");
       });
+  if (json)
+    write(*json, toJSON(*layers, results));
+  if (Error error = outputs.commit())
+    return fail(std::move(error));
   if (options.pair.json != "-")
     printLayers(outs(), *layers, results);
-  if (!options.pair.json.empty())
-    if (ExitCode code = writeJSON(toJSON(*layers, results), options.pair.json))
-      return code;
   ExitCode code = Equal;
   for (const LayerResult &result : results) {
     if (!result.comparison)
@@ -227,6 +250,26 @@ static ExitCode runCompareDirs(const Options &options) {
   if (code == Unusable)
     errs() << "fqat-dump: error: there are layers that cannot be compared\n";
   return finish(code);
+}
+
+/// Writes elements, behind a header where the output is a `.npy`.
+static ExitCode write(StringRef path, ElementType type,
+                      ArrayRef<uint64_t> sizes,
+                      function_ref<Error(Allocate)> fill) {
+  // The input may be the output: it is mapped until the end.
+  Outputs outputs;
+  std::string header = isNpyPath(path) ? makeNpyHeader(type, sizes) : "";
+  auto allocate = [&](uint64_t size) -> Expected<uint8_t *> {
+    Expected<uint8_t *> begin = outputs.openArray(path, header.size() + size);
+    if (!begin)
+      return begin.takeError();
+    return llvm::copy(header, *begin);
+  };
+  if (Error error = fill(allocate))
+    return fail(std::move(error));
+  if (Error error = outputs.commit())
+    return fail(std::move(error));
+  return Equal;
 }
 
 static ExitCode runPack(const Options &options) {
@@ -247,29 +290,30 @@ static ExitCode runPack(const Options &options) {
   if (!*shape)
     return fail(options.file +
                 ": a raw file does not tell its shape: say --shape N,C,H,W");
-  if (Error error = pack(*file, format, **shape, options.pack, options.output))
-    return fail(std::move(error));
-  return Equal;
+  return write(options.output, ElementType::U8,
+               {(*shape)->n, (*shape)->h, (*shape)->w, ((*shape)->c + 1) / 2},
+               [&](Allocate allocate) {
+                 return pack(*file, format, **shape, options.pack, allocate);
+               });
 }
 
 static ExitCode runUnpack(const Options &options) {
   Expected<DumpFile> file = DumpFile::open(options.file);
   if (!file)
     return fail(file.takeError());
-  Format format;
-  format.type = options.pack.isSigned ? ElementType::I4 : ElementType::U4;
-  format.order = kNHWC;
-  format.isPadded = options.isPadded;
-  ElementType type = parseType(options.type).value_or(ElementType::F32);
-  if (type == ElementType::U8 && options.pack.isSigned)
+  Format plain;
+  plain.type = parseType(options.type).value_or(ElementType::F32);
+  plain.order = *parseOrder(options.layout);
+  if (plain.type == ElementType::U8 && options.pack.isSigned)
     return fail("signed values do not fit into u8; say --type i8 or f32");
   Expected<Shape> shape = parseShape(options.shape);
   if (!shape)
     return fail(shape.takeError());
-  if (Error error = unpack(*file, format, *shape, type,
-                           *parseOrder(options.layout), options.output))
-    return fail(std::move(error));
-  return Equal;
+  Format packed = getPackedFormat(options.pack.isSigned, options.isPadded);
+  return write(options.output, plain.type, getSizes(*shape, plain.order),
+               [&](Allocate allocate) {
+                 return unpack(*file, packed, *shape, plain, allocate);
+               });
 }
 
 //===----------------------------------------------------------------------===//

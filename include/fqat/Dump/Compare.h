@@ -11,6 +11,8 @@
 
 #include "fqat/Dump/Dump.h"
 
+#include "llvm/Support/raw_ostream.h"
+
 #include <optional>
 #include <vector>
 
@@ -54,6 +56,8 @@ struct Comparison {
   /// The one with the least index of the kit, and the one with the largest
   /// magnitude (of several the first).
   std::optional<Difference> first, worst;
+  /// Some of the others.
+  std::vector<Difference> samples;
   /// By channel and by row, over all images.
   std::vector<Errors> channels, rows;
   /// `equal`, or the one mistake that explains all differences: `equal after
@@ -64,7 +68,7 @@ struct Comparison {
   std::string explanation;
 };
 
-/// Two dumps of one feature.
+/// Two dumps of one feature, which hold what is said of them.
 struct Pair {
   const DumpFile *kit, *board;
   Format kitFormat, boardFormat;
@@ -73,17 +77,15 @@ struct Pair {
 
 struct CompareOptions {
   Tolerance tolerance;
-  /// 0 for as many as the machine runs at once.
+  /// 0 for one a core.
   unsigned numThreads = 0;
-  /// Files for the differences, none where they are empty: a table, an array
-  /// (N,C,H,W) of kit - board, and a picture.
-  std::string csv, npy, png;
+  /// Where the differences go, if anywhere: a table (CSV) and a picture (PNG).
+  llvm::raw_ostream *csv = nullptr, *png = nullptr;
+  /// Room for kit - board as float32 (N,C,H,W), or null.
+  uint8_t *array = nullptr;
 };
 
-/// Compares two files that hold what the pair says. Fails if they do not, or a
-/// file cannot be written.
-llvm::Expected<Comparison> compare(const Pair &pair,
-                                   const CompareOptions &options);
+Comparison compare(const Pair &pair, const CompareOptions &options);
 
 } // namespace fqat::dump
 

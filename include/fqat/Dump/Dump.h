@@ -51,8 +51,8 @@ std::optional<Order> parseOrder(llvm::StringRef name);
 /// All four letters: `NCHW`.
 std::string getName(const Order &order);
 
-/// How many images, channels, rows and columns there are: each at least 1, and
-/// less than 2^48 elements in all.
+/// How many images, channels, rows and columns there are: each at least 1, at
+/// most 2^48 elements in all, and 2^24 channels or rows.
 struct Shape {
   uint64_t n = 1, c = 1, h = 1, w = 1;
 

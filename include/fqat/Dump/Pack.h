@@ -11,6 +11,8 @@
 
 #include "fqat/Dump/Dump.h"
 
+#include "llvm/ADT/STLFunctionalExtras.h"
+
 namespace fqat::dump {
 
 /// What `pack` does with values that are no 4-bit numbers: an error unless it
@@ -24,18 +26,23 @@ struct PackOptions {
   bool clamps = false;
 };
 
-/// Writes the elements of a file, packed and in NHWC, to `output`: raw, or as
-/// an array (N,H,W,bytes) of uint8 where its name ends in `.npy`. `format` is
-/// that of the file; `isPadded` says that a last odd channel is alone in its
-/// byte. Nothing is written where an element cannot be packed.
+/// The format of packed elements.
+Format getPackedFormat(bool isSigned, bool isPadded);
+
+/// Makes room for so many bytes.
+using Allocate = llvm::function_ref<llvm::Expected<uint8_t *>(uint64_t size)>;
+
+/// Packs the elements of a file, in `getPackedFormat`, into what `allocate`
+/// makes once the file is known to hold them. `format` is that of the file; its
+/// `isPadded` says that a last odd channel is alone in its byte. Fails at the
+/// first element that cannot be packed.
 llvm::Error pack(const DumpFile &input, const Format &format,
                  const Shape &shape, const PackOptions &options,
-                 llvm::StringRef output);
+                 Allocate allocate);
 
-/// Writes the elements of a packed file as `type` (f32, u8 or i8) in `order`.
+/// Writes the elements of a packed file as `plain`: f32, u8 or i8, of scale 1.
 llvm::Error unpack(const DumpFile &input, const Format &packed,
-                   const Shape &shape, ElementType type, const Order &order,
-                   llvm::StringRef output);
+                   const Shape &shape, const Format &plain, Allocate allocate);
 
 } // namespace fqat::dump
 
