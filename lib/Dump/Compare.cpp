@@ -17,10 +17,10 @@
 #include "Walk.h"
 
 #include "llvm/ADT/bit.h"
-#include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <atomic>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -135,6 +135,16 @@ static Index advance(const Shape &shape, Index index, uint64_t offset) {
   return index;
 }
 
+/// Where the board's file has the element of a position, its header counted.
+static uint64_t getByte(const Pair &pair, uint64_t position) {
+  return pair.board->getOffset() +
+         position * getBits(pair.boardFormat.type) / 8;
+}
+
+static unsigned getNibble(const Format &format, uint64_t position) {
+  return (position ^ static_cast<uint64_t>(format.isSwapped)) & 1;
+}
+
 /// Where the element of an index lies.
 static Difference locate(const Pair &pair, const Index &index, float kit,
                          float board) {
@@ -144,12 +154,10 @@ static Difference locate(const Pair &pair, const Index &index, float kit,
   difference.board = board;
   difference.magnitude = getMagnitude(kit, board);
   difference.kitIndex = pair.kitFormat.getPosition(pair.shape, index);
-  const Format &format = pair.boardFormat;
-  uint64_t position = format.getPosition(pair.shape, index);
-  uint64_t byte = position * getBits(format.type) / 8;
-  difference.boardByte = pair.board->getOffset() + byte;
-  if (isPacked(format.type))
-    difference.boardNibble = (position ^ (format.isSwapped ? 1 : 0)) & 1;
+  uint64_t position = pair.boardFormat.getPosition(pair.shape, index);
+  difference.boardByte = getByte(pair, position);
+  if (isPacked(pair.boardFormat.type))
+    difference.boardNibble = getNibble(pair.boardFormat, position);
   return difference;
 }
 
@@ -204,19 +212,34 @@ static void writeTable(const Pair &pair, const Tolerance &tolerance,
   Reader kit(*pair.kit, pair.kitFormat, shape);
   Reader board(*pair.board, pair.boardFormat, shape);
   std::vector<float> kitScratch(shape.w), boardScratch(shape.w);
+  const Format &format = pair.boardFormat;
+  uint64_t kitStride = pair.kitFormat.getStrides(shape).axes[W],
+           boardStride = format.getStrides(shape).axes[W];
+  // The fewest digits that are read as the very same number.
+  auto writeNumber = [&os](auto value) {
+    char text[32];
+    os << ','
+       << StringRef(text,
+                    std::to_chars(text, std::end(text), value).ptr - text);
+  };
   auto writeRow = [&](Index index) {
     const float *a = kit.read(index, shape.w, kitScratch.data());
     const float *b = board.read(index, shape.w, boardScratch.data());
-    for (; index.w != shape.w; ++index.w) {
-      if (isEqual(a[index.w], b[index.w], tolerance))
+    uint64_t kitIndex = pair.kitFormat.getPosition(shape, index),
+             position = format.getPosition(shape, index);
+    for (; index.w != shape.w;
+         ++index.w, kitIndex += kitStride, position += boardStride) {
+      float left = a[index.w], right = b[index.w];
+      if (isEqual(left, right, tolerance))
         continue;
-      Difference d = locate(pair, index, a[index.w], b[index.w]);
       os << index.n << ',' << index.c << ',' << index.h << ',' << index.w << ','
-         << d.kitIndex << ',' << d.boardByte << ',';
-      if (d.boardNibble)
-        os << *d.boardNibble;
-      // Enough digits to read the very same number again.
-      os << llvm::format(",%.9g,%.9g,%.9g\n", d.kit, d.board, d.magnitude);
+         << kitIndex << ',' << getByte(pair, position) << ',';
+      if (isPacked(format.type))
+        os << getNibble(format, position);
+      writeNumber(left);
+      writeNumber(right);
+      writeNumber(getMagnitude(left, right));
+      os << '\n';
     }
   };
   for (uint64_t n = 0; n != shape.n; ++n)
@@ -354,7 +377,7 @@ Comparison compare(const Pair &pair, const CompareOptions &options) {
   Comparison result = merge(shape, findings);
   findVerdict(pair, options.tolerance, numThreads, result);
   if (map)
-    map->write(*options.png, result.worst ? result.worst->magnitude : 0);
+    map->write(*options.png);
   if (options.csv)
     writeTable(pair, options.tolerance, result, *options.csv);
   return result;

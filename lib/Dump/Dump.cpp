@@ -174,6 +174,8 @@ Expected<NpyHeader> parseNpyHeader(StringRef bytes) {
   StringRef descr = getField(header, "descr");
   StringRef order = getField(header, "fortran_order");
   StringRef sizes = getField(header, "shape");
+  if (descr.starts_with("["))
+    return createStringError("arrays of records are no dumps");
   if (!descr.consume_front("'") || !sizes.consume_front("(") ||
       !sizes.contains(')') || order.empty())
     return fail();
@@ -253,6 +255,9 @@ Expected<std::optional<ElementType>> DumpFile::getOwnType() const {
     return ElementType::U8;
   if (npy->descr == "|i1")
     return ElementType::I8;
+  if (StringRef(npy->descr).starts_with(">"))
+    return createStringError(path + ": the array is big-endian; save "
+                                    "array.astype('<f4')");
   return createStringError(path + ": arrays of '" + npy->descr +
                            "' are no dumps; save it as float32, uint8 or int8");
 }
@@ -282,6 +287,22 @@ DumpFile::getOwnShape(const Format &format) const {
 Error DumpFile::check(const Format &format, const Shape &shape) const {
   if (std::string fault = format.findFault(shape); !fault.empty())
     return createStringError(path + ": " + fault);
+  if (npy && isPacked(format.type)) {
+    if (npy->descr != "|u1" && npy->descr != "|i1")
+      return createStringError(path +
+                               ": packed elements are bytes, and the "
+                               "array is of '" +
+                               npy->descr + "'");
+    std::vector<uint64_t> sizes = {shape.n, shape.h, shape.w,
+                                   (shape.c + 1) / 2};
+    if (npy->sizes.size() == 3 && shape.n == 1)
+      sizes.erase(sizes.begin());
+    bool isFlat = npy->sizes.size() < 3;
+    if (!isFlat && npy->sizes != sizes)
+      return createStringError(
+          path + ": the array is no (N, H, W, C / 2) of the shape " +
+          shape.str());
+  }
   uint64_t expected = format.getSize(shape), size = getBytes().size();
   if (size == expected)
     return Error::success();
@@ -316,7 +337,7 @@ void Reader::convert(uint64_t position, uint64_t count, float *out,
                      Get get) const {
   uint64_t stride = strides.axes[W];
   float scale = format.scale;
-  int32_t zero = format.zero;
+  int64_t zero = format.zero;
   for (uint64_t i = 0; i != count; ++i, position += stride)
     out[i] = static_cast<float>(get(position) - zero) * scale;
 }

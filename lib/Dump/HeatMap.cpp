@@ -60,7 +60,11 @@ static void writeChunk(raw_ostream &os, StringRef name, StringRef contents) {
   os.write(number, sizeof(number));
 }
 
-void HeatMap::write(raw_ostream &os, double largest) const {
+void HeatMap::write(raw_ostream &os) const {
+  float largest = 0;
+  for (float cell : cells)
+    if (std::isfinite(cell))
+      largest = std::max(largest, cell);
   uint64_t numRows = (numChannels + numColumns - 1) / numColumns;
   uint64_t totalWidth = numColumns * (width + kGap) + kGap;
   uint64_t totalHeight = numRows * (height + kGap) + kGap;
@@ -93,12 +97,8 @@ void HeatMap::write(raw_ostream &os, double largest) const {
       unsigned colour = gapColour;
       if (h >= kGap && w >= kGap && c < numChannels) {
         float value = cells[(c * height + h - kGap) * width + w - kGap];
-        double share = std::isinf(value) ? 1
-                       : largest > 0     ? value / largest
-                                         : 0;
-        colour = value == 0
-                     ? 0
-                     : 1 + std::lround(std::min(share, 1.0) * (numSteps - 1));
+        double share = std::isinf(value) ? 1 : value / largest;
+        colour = value == 0 ? 0 : 1 + std::lround(share * (numSteps - 1));
       }
       pixels += static_cast<char>(colour);
     }

@@ -38,8 +38,8 @@ public:
   }
 
   /// Writes a PNG: black where nothing differs, from dark red to white as the
-  /// difference grows to `largest`.
-  void write(llvm::raw_ostream &os, double largest) const;
+  /// difference grows to the largest finite one.
+  void write(llvm::raw_ostream &os) const;
 
 private:
   uint64_t numChannels, numColumns;

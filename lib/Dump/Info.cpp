@@ -9,11 +9,13 @@
 #include "fqat/Dump/Info.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/bit.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 using namespace llvm;
 
@@ -26,102 +28,144 @@ static constexpr uint64_t kSample = 1 << 20;
 // Types
 //===----------------------------------------------------------------------===//
 
-/// The share of those that are no zero which a network would have as features
-/// or weights; nothing if there are too few to tell.
-static std::optional<double> getShareOfUsual(StringRef bytes) {
-  constexpr float least = 1e-12F, most = 1e12F;
-  constexpr uint64_t fewest = 16;
-  uint64_t count = std::min<uint64_t>(bytes.size() / sizeof(float), kSample);
-  uint64_t numUsual = 0, numOther = 0;
-  for (uint64_t i = 0; i != count; ++i) {
-    float value;
-    std::memcpy(&value, bytes.data() + i * sizeof(float), sizeof(float));
-    if (value == 0)
-      continue;
-    float size = std::abs(value);
-    (size >= least && size <= most ? numUsual : numOther) += 1;
+namespace {
+/// What four bytes at a time look like, read as float32. Zeros tell nothing,
+/// and neither does what is no number or stands for none.
+struct Words {
+  uint64_t count = 0;
+  /// How many have a magnitude that features and weights have.
+  uint64_t numUsual = 0;
+  /// How often each of the four places has each byte.
+  std::array<std::array<uint64_t, 256>, sizeof(float)> bytes = {};
+
+  /// Reads from the byte `shift` on.
+  explicit Words(StringRef data, unsigned shift = 0);
+
+  double getShareOfUsual() const {
+    return static_cast<double>(numUsual) / static_cast<double>(count);
   }
-  if (numUsual + numOther < fewest)
-    return std::nullopt;
-  return static_cast<double>(numUsual) / (numUsual + numOther);
+  /// How much the places differ: 0 if each has the same bytes equally often, up
+  /// to 1. Those of bytes do not, unless they are channels.
+  double getUnevenness() const;
+};
+} // namespace
+
+Words::Words(StringRef data, unsigned shift) {
+  constexpr float least = 1e-20F, most = 1e20F;
+  constexpr float largest = std::numeric_limits<float>::max();
+  uint64_t end = std::min<uint64_t>(data.size(), kSample * sizeof(float));
+  for (uint64_t at = shift; at + sizeof(float) <= end; at += sizeof(float)) {
+    float value;
+    std::memcpy(&value, data.data() + at, sizeof(float));
+    float size = std::abs(value);
+    bool isMark =
+        std::isnan(value) && (bit_cast<uint32_t>(value) & 0x3fffff) == 0;
+    if (size == 0 || std::isinf(value) || isMark || size == largest)
+      continue;
+    ++count;
+    numUsual += size >= least && size <= most;
+    for (unsigned place = 0; place != sizeof(float); ++place)
+      ++bytes[place][static_cast<uint8_t>(data[at + place])];
+  }
 }
 
-/// How much the bytes of a float32 differ in kind: 0 if each of the four places
-/// has the same bytes equally often, up to 1.
-static double getUnevenness(StringRef bytes) {
-  constexpr unsigned numPlaces = sizeof(float);
-  std::array<std::array<double, 256>, numPlaces> shares = {};
-  uint64_t count = std::min<uint64_t>(bytes.size() / numPlaces, kSample);
-  for (uint64_t i = 0; i != count * numPlaces; ++i)
-    shares[i % numPlaces][static_cast<uint8_t>(bytes[i])] += 1.0 / count;
+double Words::getUnevenness() const {
   double largest = 0;
-  for (unsigned place = 1; place != numPlaces; ++place) {
-    double distance = 0;
-    for (unsigned value = 0; value != 256; ++value)
-      distance += std::abs(shares[place][value] - shares[0][value]) / 2;
-    largest = std::max(largest, distance);
+  for (unsigned place = 1; place != sizeof(float); ++place) {
+    uint64_t distance = 0;
+    for (unsigned value = 0; value != 256; ++value) {
+      uint64_t a = bytes[place][value], b = bytes[0][value];
+      distance += a > b ? a - b : b - a;
+    }
+    largest = std::max(largest, static_cast<double>(distance) /
+                                    (2 * static_cast<double>(count)));
   }
   return largest;
 }
 
 static std::string guessType(StringRef bytes, ElementType type) {
-  constexpr double nearlyAll = 0.99, many = 0.9, uneven = 0.5;
-  std::optional<double> usual = getShareOfUsual(bytes);
-  if (!usual)
+  constexpr double nearlyAll = 0.99, many = 0.9, uneven = 0.5, even = 0.3;
+  constexpr uint64_t fewest = 16, enough = 1024;
+  Words words(bytes);
+  if (words.count < fewest)
     return "";
-  if (type == ElementType::F32)
-    return *usual < many
-               ? formatv("{0:f0} % of these are no numbers that a network "
-                         "computes: they look like bytes (u8, i8, u4) read as "
-                         "floats",
-                         (1 - *usual) * 100)
-                     .str()
-               : "";
-  bool isFloat = bytes.size() % sizeof(float) == 0 && *usual >= nearlyAll &&
-                 getUnevenness(bytes) > uneven;
-  return isFloat ? formatv("they look like floats read as {0}: try --type f32",
-                           getName(type))
-                       .str()
-                 : "";
+  if (type == ElementType::F32) {
+    bool areBytes = words.getShareOfUsual() < many ||
+                    (words.count >= enough && words.getUnevenness() < even);
+    return areBytes ? "these are hardly numbers that a network computes: they "
+                      "look like bytes (u8, i8, u4) read as floats"
+                    : "";
+  }
+  if (bytes.size() % sizeof(float) != 0 ||
+      words.getShareOfUsual() < nearlyAll || words.getUnevenness() < uneven)
+    return "";
+  // Channels of bytes can look like floats, but then they do from any byte on.
+  for (unsigned shift = 1; shift != sizeof(float); ++shift)
+    if (Words shifted(bytes, shift);
+        shifted.count >= fewest && shifted.getShareOfUsual() > many)
+      return "";
+  return ("they look like floats read as " + getName(type) + ": try --type f32")
+      .str();
 }
 
 //===----------------------------------------------------------------------===//
 // Layouts
 //===----------------------------------------------------------------------===//
 
-/// How far neighbours within a row are apart, as a share of how far elements
-/// are apart anyway. Features are smooth: in the right layout it is small.
-static std::optional<double>
+namespace {
+/// How far neighbours are apart, as a share of how far elements are apart
+/// anyway: of numbers that have nothing to do with each other it is 1. Features
+/// are smooth: in the right layout it is small.
+struct Roughness {
+  double inRow, inColumn;
+};
+} // namespace
+
+static std::optional<Roughness>
 getRoughness(const DumpFile &file, const Format &format, const Shape &shape) {
   Reader reader(file, format, shape);
-  std::vector<float> row(shape.w);
-  double near = 0, sum = 0, squares = 0;
-  uint64_t numPairs = 0, count = 0;
-  // Some rows of each channel.
+  std::vector<float> row(shape.w), above(shape.w);
+  double inRows = 0, inColumns = 0, sum = 0, squares = 0;
+  uint64_t numInRows = 0, numInColumns = 0, count = 0;
+  auto add = [](double &total, uint64_t &number, float a, float b) {
+    double step = static_cast<double>(a) - b;
+    total += step * step;
+    ++number;
+  };
+  // Some rows of each channel and image.
+  uint64_t numMaps = shape.n * shape.c;
   uint64_t numRows =
-      std::max<uint64_t>(1, std::min(shape.h, kSample / shape.c / shape.w));
-  for (uint64_t c = 0; c != shape.c; ++c)
+      std::clamp<uint64_t>(kSample / numMaps / shape.w, 1, shape.h);
+  for (uint64_t map = 0; map != numMaps && count < 4 * kSample; ++map)
     for (uint64_t i = 0; i != numRows; ++i) {
-      const float *values =
-          reader.read({0, c, i * shape.h / numRows, 0}, shape.w, row.data());
+      Index index{map / shape.c, map % shape.c, i * shape.h / numRows, 0};
+      const float *values = reader.read(index, shape.w, row.data());
+      const float *before = nullptr;
+      if (index.h != 0) {
+        --index.h;
+        before = reader.read(index, shape.w, above.data());
+      }
       for (uint64_t w = 0; w != shape.w; ++w) {
-        if (!std::isfinite(values[w]))
+        if (!std::isfinite(values[w]) || (before && !std::isfinite(before[w])))
           return std::nullopt;
         sum += values[w];
         squares += static_cast<double>(values[w]) * values[w];
         ++count;
-        if (w == 0)
-          continue;
-        double step = static_cast<double>(values[w]) - values[w - 1];
-        near += step * step;
-        ++numPairs;
+        if (w != 0)
+          add(inRows, numInRows, values[w], values[w - 1]);
+        if (before)
+          add(inColumns, numInColumns, values[w], before[w]);
       }
     }
-  double mean = sum / count, variance = squares / count - mean * mean;
-  if (numPairs == 0 || !(variance > 0))
+  auto number = static_cast<double>(count);
+  double mean = sum / number, variance = squares / number - mean * mean;
+  if (!(variance > 0))
     return std::nullopt;
-  // Of numbers that have nothing to do with each other it is 1.
-  return near / numPairs / (2 * variance);
+  auto getShare = [&](double total, uint64_t pairs) {
+    return pairs == 0 ? 1 : total / static_cast<double>(pairs) / (2 * variance);
+  };
+  return Roughness{getShare(inRows, numInRows),
+                   getShare(inColumns, numInColumns)};
 }
 
 static std::string guessLayout(const DumpFile &file, const Format &format,
@@ -132,13 +176,16 @@ static std::string guessLayout(const DumpFile &file, const Format &format,
     return "";
   Format other = format;
   other.order = format.order == kNCHW ? kNHWC : kNCHW;
-  std::optional<double> given = getRoughness(file, format, shape),
-                        turned = getRoughness(file, other, shape);
+  std::optional<Roughness> given = getRoughness(file, format, shape),
+                           turned = getRoughness(file, other, shape);
+  // Along rows and along columns: where all channels are alike, the wrong
+  // layout looks smooth in one of them.
   constexpr double much = 0.5;
-  if (!given || !turned || *turned > *given * much)
+  if (!given || !turned || turned->inRow > given->inRow * much ||
+      (shape.h != 1 && turned->inColumn > given->inColumn * much))
     return "";
-  return formatv("neighbours in a row have little to do with each other as "
-                 "{0}, and more as {1}: try --layout {2}",
+  return formatv("neighbours have little to do with each other as {0}, and "
+                 "more as {1}: try --layout {2}",
                  getName(format.order), getName(other.order),
                  StringRef(getName(other.order)).lower())
       .str();
@@ -183,6 +230,8 @@ Expected<Info> describe(const DumpFile &file, const Format &format,
     uint64_t count = numBits / getBits(type);
     info.fits.push_back({type, count, guessShapes(count)});
   }
+  if (bytes.empty())
+    info.warnings.emplace_back("the file is empty");
   // One long row; of a shape, those that pad are left out.
   uint64_t numElements = bytes.size() * 8 / getBits(format.type);
   if (bytes.size() * 8 % getBits(format.type) != 0) {

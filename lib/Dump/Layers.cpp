@@ -9,9 +9,6 @@
 #include "fqat/Dump/Layers.h"
 #include "Walk.h"
 
-#include "llvm/Support/Path.h"
-#include "llvm/Support/YAMLTraits.h"
-
 #include <atomic>
 #include <cmath>
 #include <mutex>
@@ -39,10 +36,10 @@ std::string PairSettings::findFault() const {
 }
 
 Tolerance PairSettings::getTolerance() const {
-  Tolerance tolerance{atol, rtol, ulp};
+  Tolerance tolerance{atol, rtol, lsb.has_value(), ulp};
   // Products of float32 are a little off.
   constexpr double slack = 1e-3;
-  if (lsb)
+  if (lsb && *lsb != 0)
     tolerance.atol = (*lsb + slack) * std::abs(scale);
   return tolerance;
 }
@@ -97,134 +94,8 @@ Expected<Pair> makePair(const DumpFile &kit, const DumpFile &board,
 }
 
 //===----------------------------------------------------------------------===//
-// The list of layers
+// Comparing
 //===----------------------------------------------------------------------===//
-
-namespace {
-/// A layer as it is written.
-struct Entry {
-  std::string name, kit, board, shape, kitType, boardType, kitLayout,
-      boardLayout;
-  std::optional<float> scale;
-  std::optional<int32_t> zero;
-  std::optional<bool> pad;
-  std::optional<double> atol, rtol, lsb;
-  std::optional<uint32_t> ulp;
-};
-} // namespace
-
-} // namespace fqat::dump
-
-LLVM_YAML_IS_SEQUENCE_VECTOR(fqat::dump::Entry)
-
-template <>
-struct llvm::yaml::MappingTraits<fqat::dump::Entry> {
-  static void mapping(IO &io, fqat::dump::Entry &entry) {
-    io.mapRequired("name", entry.name);
-    io.mapOptional("kit", entry.kit);
-    io.mapOptional("board", entry.board);
-    io.mapOptional("shape", entry.shape);
-    io.mapOptional("kit-type", entry.kitType);
-    io.mapOptional("board-type", entry.boardType);
-    io.mapOptional("kit-layout", entry.kitLayout);
-    io.mapOptional("board-layout", entry.boardLayout);
-    io.mapOptional("scale", entry.scale);
-    io.mapOptional("zero", entry.zero);
-    io.mapOptional("pad", entry.pad);
-    io.mapOptional("atol", entry.atol);
-    io.mapOptional("rtol", entry.rtol);
-    io.mapOptional("lsb", entry.lsb);
-    io.mapOptional("ulp", entry.ulp);
-  }
-};
-
-namespace fqat::dump {
-
-static Expected<Layer> makeLayer(const Entry &entry, StringRef kitFolder,
-                                 StringRef boardFolder,
-                                 const PairSettings &defaults) {
-  Layer layer{entry.name, "", "", defaults};
-  auto fail = [&](const Twine &message) {
-    return createStringError("the layer '" + entry.name + "': " + message);
-  };
-  auto join = [&](StringRef folder, const std::string &path) {
-    SmallString<128> joined(folder);
-    sys::path::append(joined, path.empty() ? entry.name + ".bin" : path);
-    return joined.str().str();
-  };
-  layer.kit = join(kitFolder, entry.kit);
-  layer.board = join(boardFolder, entry.board);
-  PairSettings &settings = layer.settings;
-  if (!entry.shape.empty()) {
-    Expected<Shape> shape = parseShape(entry.shape);
-    if (!shape)
-      return fail(toString(shape.takeError()));
-    settings.shape = *shape;
-  }
-  for (auto [text, type] : {std::pair(&entry.kitType, &settings.kitType),
-                            std::pair(&entry.boardType, &settings.boardType)}) {
-    if (text->empty())
-      continue;
-    *type = parseType(*text);
-    if (!*type)
-      return fail("'" + *text + "' is no type; f32, u8, i8, u4 and i4 are");
-  }
-  for (auto [text, order] :
-       {std::pair(&entry.kitLayout, &settings.kitOrder),
-        std::pair(&entry.boardLayout, &settings.boardOrder)}) {
-    if (text->empty())
-      continue;
-    std::optional<Order> parsed = parseOrder(*text);
-    if (!parsed)
-      return fail("'" + *text + "' is no layout; nchw and nhwc are");
-    *order = *parsed;
-  }
-  settings.scale = entry.scale.value_or(settings.scale);
-  settings.zero = entry.zero.value_or(settings.zero);
-  settings.isPadded = entry.pad.value_or(settings.isPadded);
-  // A layer that has a tolerance has that one alone.
-  if (entry.atol || entry.rtol || entry.lsb || entry.ulp) {
-    settings.atol = entry.atol.value_or(0);
-    settings.rtol = entry.rtol.value_or(0);
-    settings.lsb = entry.lsb;
-    settings.ulp = entry.ulp;
-  }
-  return layer;
-}
-
-Expected<std::vector<Layer>> readLayers(StringRef path, StringRef kitFolder,
-                                        StringRef boardFolder,
-                                        const PairSettings &defaults) {
-  auto buffer = MemoryBuffer::getFile(path);
-  if (!buffer)
-    return createStringError(buffer.getError(),
-                             path + ": " + buffer.getError().message());
-  std::string message;
-  auto keep = [](const SMDiagnostic &diagnostic, void *context) {
-    auto &text = *static_cast<std::string *>(context);
-    if (text.empty())
-      text = (diagnostic.getFilename() + ":" + Twine(diagnostic.getLineNo()) +
-              ": " + diagnostic.getMessage())
-                 .str();
-  };
-  yaml::Input input(MemoryBufferRef((*buffer)->getBuffer(), path), nullptr,
-                    keep, &message);
-  std::vector<Entry> entries;
-  input >> entries;
-  if (input.error())
-    return createStringError(message.empty() ? path + ": is no list of layers"
-                                             : Twine(message));
-  if (entries.empty())
-    return createStringError(path + ": there is no layer in it");
-  std::vector<Layer> layers;
-  for (const Entry &entry : entries) {
-    Expected<Layer> layer = makeLayer(entry, kitFolder, boardFolder, defaults);
-    if (!layer)
-      return createStringError(path + ": " + toString(layer.takeError()));
-    layers.push_back(std::move(*layer));
-  }
-  return layers;
-}
 
 static LayerResult compareLayer(const Layer &layer) {
   auto run = [&]() -> Expected<Comparison> {

@@ -15,18 +15,20 @@
 #include "Verdict.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace llvm;
 
 namespace fqat::dump {
 
-/// Fewer differences than these can look like any mistake: data is often
-/// constant.
-static constexpr uint64_t kFewest = 4;
+/// Fewer differences, or fewer values that differ, can look like any mistake:
+/// data is often constant.
+static constexpr uint64_t kFewestDifferences = 4, kFewestValues = 3;
 
 namespace {
 class Search {
@@ -44,6 +46,10 @@ public:
 private:
   /// Most ways to read the files fail at an element that is known to differ.
   bool explains(const Pair &other, int shift = 0) const {
+    return explains(other, tolerance, shift);
+  }
+  bool explains(const Pair &other, const Tolerance &tolerance,
+                int shift) const {
     Reader kit(*other.kit, other.kitFormat, other.shape),
         board(*other.board, other.boardFormat, other.shape);
     for (const Difference &sample : result.samples) {
@@ -77,38 +83,44 @@ private:
 /// Another order in one of the files, or in both.
 bool Search::findTransposed() {
   // A pixel that is padded is whole only where its channels lie together.
-  bool isBound = pair.boardFormat.isPadded || pair.kitFormat.isPadded;
-  if (isBound)
-    return false;
-  Order orders[] = {{C, H, W}, {H, W, C}, {W, H, C},
-                    {C, W, H}, {H, C, W}, {W, C, H}};
-  auto getSizesAs = [&](const Order &order) {
-    // Axes of one element have no place.
-    SmallVector<Axis> axes;
-    for (Axis axis : order)
-      if (pair.shape.get(axis) != 1)
-        axes.push_back(axis);
-    return axes;
+  for (const Format *format : {&pair.kitFormat, &pair.boardFormat})
+    if (format->isPadded && isPacked(format->type) && pair.shape.c % 2 != 0)
+      return false;
+  const Order orders[] = {kNCHW,     kNHWC,     {W, H, C},
+                          {C, W, H}, {H, C, W}, {W, C, H}};
+  // Axes of one element have no place.
+  auto getAxes = [&](const Order &order) {
+    return to_vector(make_filter_range(
+        order, [&](Axis axis) { return pair.shape.get(axis) != 1; }));
   };
-  for (const Order &kitOrder : {pair.kitFormat.order, kNCHW, kNHWC})
-    for (const Order &boardOrder : orders) {
-      if (getSizesAs(kitOrder) == getSizesAs(pair.kitFormat.order) &&
-          getSizesAs(boardOrder) == getSizesAs(pair.boardFormat.order))
-        continue;
-      Pair other = pair;
-      other.kitFormat.order = kitOrder;
-      other.boardFormat.order = boardOrder;
-      if (!explains(other))
-        continue;
-      if (kitOrder == pair.kitFormat.order)
-        return say("equal after transposing",
-                   "the board's file is in the order " + getName(boardOrder) +
-                       ", not " + getName(pair.boardFormat.order));
-      return say("equal after transposing",
-                 "the kit's file is in the order " + getName(kitOrder) +
-                     ", not " + getName(pair.kitFormat.order) +
-                     ", and the board's in " + getName(boardOrder));
-    }
+  const Order kitOrder = pair.kitFormat.order,
+              boardOrder = pair.boardFormat.order;
+  SmallVector<std::pair<Order, Order>> candidates;
+  // Packed channels lie together: more likely it is the kit's file.
+  if (isPacked(pair.boardFormat.type))
+    candidates = {{kNCHW, boardOrder}, {kNHWC, boardOrder}};
+  for (const Order &kit : {kitOrder, kNCHW, kNHWC})
+    for (const Order &board : orders)
+      candidates.emplace_back(kit, board);
+  for (const auto &[kit, board] : candidates) {
+    if (getAxes(kit) == getAxes(kitOrder) &&
+        getAxes(board) == getAxes(boardOrder))
+      continue;
+    Pair other = pair;
+    other.kitFormat.order = kit;
+    other.boardFormat.order = board;
+    if (!explains(other))
+      continue;
+    std::string text;
+    if (kit != kitOrder)
+      text = "the kit's file is in the order " + getName(kit) + ", not " +
+             getName(kitOrder);
+    if (board != boardOrder)
+      text += (text.empty() ? "the board's file is in the order "
+                            : ", and the board's in ") +
+              getName(board) + ", not " + getName(boardOrder);
+    return say("equal after transposing", text);
+  }
   return false;
 }
 
@@ -145,7 +157,8 @@ bool Search::findShifted() {
   uint64_t wrong = count_if(result.channels, [](const Errors &channel) {
     return channel.different != 0;
   });
-  if (pair.shape.c < 3 || wrong <= pair.shape.c / 2)
+  // What moves is wrong in two places.
+  if (pair.shape.c < 3 || wrong < 2)
     return false;
   for (int shift : {1, -1})
     if (explains(pair, shift) && explainsEdge(shift))
@@ -157,6 +170,8 @@ bool Search::findShifted() {
 }
 
 bool Search::findSwapped() {
+  if (pair.shape.c < 2)
+    return false;
   for (bool isKit : {false, true}) {
     Pair other = pair;
     Format &format = isKit ? other.kitFormat : other.boardFormat;
@@ -180,25 +195,35 @@ static std::string getNumber(double value) {
 }
 
 bool Search::findScaled() {
-  const Difference &worst = *result.worst;
-  double ratio = static_cast<double>(worst.board) / worst.kit;
-  int exponent;
-  constexpr double half = 0.5;
-  if (!std::isfinite(ratio) || std::frexp(ratio, &exponent) != half)
+  // The power of two that most elements are apart.
+  SmallVector<double> exponents;
+  for (const Difference &sample : result.samples) {
+    double ratio = static_cast<double>(sample.board) / sample.kit;
+    if (std::isfinite(ratio) && ratio > 0)
+      exponents.push_back(std::log2(ratio));
+  }
+  if (exponents.empty())
     return false;
-  --exponent;
-  constexpr int most = 32;
-  if (exponent == 0 || std::abs(exponent) > most)
+  auto *middle = exponents.begin() + exponents.size() / 2;
+  std::nth_element(exponents.begin(), middle, exponents.end());
+  constexpr double near = 0.25, most = 32;
+  double exponent = std::round(*middle);
+  if (exponent == 0 || std::abs(exponent) > most ||
+      std::abs(*middle - exponent) > near)
     return false;
+  const double factor = std::exp2(-exponent);
   Pair other = pair;
-  other.boardFormat.scale = std::ldexp(other.boardFormat.scale, -exponent);
-  if (!explains(other))
+  other.boardFormat.scale =
+      static_cast<float>(other.boardFormat.scale * factor);
+  Tolerance scaled = tolerance;
+  if (scaled.isInSteps)
+    scaled.atol *= factor;
+  if (!explains(other, scaled, /*shift=*/0))
     return false;
-  return say(formatv("scaled by 2^{0}", exponent).str(),
-             ("each value of the board is the kit's times " +
-              Twine(getNumber(std::ldexp(1.0, exponent))) + "; --scale " +
-              getNumber(other.boardFormat.scale) + " makes them equal")
-                 .str());
+  return say(formatv("scaled by 2^{0}", static_cast<int>(exponent)).str(),
+             "each value of the board is the kit's times " +
+                 Twine(getNumber(std::exp2(exponent))) + "; --scale " +
+                 getNumber(other.boardFormat.scale) + " makes them equal");
 }
 
 void findVerdict(const Pair &pair, const Tolerance &tolerance,
@@ -207,7 +232,12 @@ void findVerdict(const Pair &pair, const Tolerance &tolerance,
     result.verdict = "equal";
     return;
   }
-  if (result.different < kFewest)
+  SmallVector<float> values;
+  for (const Difference &sample : result.samples)
+    for (float value : {sample.kit, sample.board})
+      if (values.size() < kFewestValues && !is_contained(values, value))
+        values.push_back(value);
+  if (result.different < kFewestDifferences || values.size() < kFewestValues)
     return;
   Search search(pair, tolerance, numThreads, result);
   (void)(search.findTransposed() || search.findShifted() ||

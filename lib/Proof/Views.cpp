@@ -97,7 +97,7 @@ static std::optional<Range> getRange(const TermTable &terms, Term term) {
       getNumber(terms, operands[4]) != 1)
     return std::nullopt;
   if (*last != INT64_MAX)
-    range.end = *last;
+    range.end = last;
   return range;
 }
 

@@ -1170,6 +1170,7 @@ LogicalResult Exporter::checkContents(const ArchiveContents &contents,
 LogicalResult Exporter::write(ArchiveWriter &writer) {
   ModuleOp root = lookupInstance(symbols, FQATDialect::kRootName);
   std::vector<c10::ClassTypePtr> types;
+  types.reserve(classes.size());
   for (const Class &made : classes)
     types.push_back(made.type);
   CodePrinter printer(types);

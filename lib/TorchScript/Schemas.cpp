@@ -83,6 +83,7 @@ OperatorSchemas::lookup(llvm::StringRef name, llvm::StringRef overload) {
     }
   } catch (const std::exception &) {
     // A name that libtorch does not take for one: no schema.
+    return nullptr;
   }
   return it->second.get();
 }

@@ -7,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/TorchScript/StateDict.h"
-#include "ValueWriter.h"
 
+#include "ValueWriter.h"
 #include "fqat/TorchScript/Export.h"
 
 #include "llvm/ADT/STLExtras.h"

@@ -5,6 +5,7 @@ whatever the layout of a file is: images, channels, rows, columns.
 """
 
 import json
+import operator
 import os
 import tempfile
 from contextlib import ExitStack
@@ -298,7 +299,12 @@ def unpack4(
 def _get_path(dump: Dump, stack: ExitStack) -> str:
     """Return the path of a dump; an array is saved until the stack is closed."""
     if not isinstance(dump, np.ndarray):
-        return os.fspath(dump)
+        path = os.fspath(dump)
+        return os.path.join(".", path) if path.startswith("-") else path
+    if dump.dtype.kind == "f" and dump.dtype.itemsize == 4:
+        dump = dump.astype("<f4")
+    if dump.dtype not in (np.float32, np.uint8, np.int8):
+        raise FqatError("arrays of {} are no dumps; give float32, uint8 or int8".format(dump.dtype))
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fqat-"))
     path = os.path.join(folder, "array.npy")
     np.save(path, np.ascontiguousarray(dump))
@@ -315,7 +321,7 @@ def _spell(options: Dict[str, Any]) -> List[str]:
         if value is True:
             arguments.append(option)
         elif name == "shape":
-            arguments.append(option + "=" + ",".join(str(int(size)) for size in value))
+            arguments.append(option + "=" + ",".join(str(operator.index(size)) for size in value))
         else:
             text = os.fspath(value) if isinstance(value, os.PathLike) else value
             arguments.append(option + "={}".format(text))

@@ -447,6 +447,60 @@ def test_planted_mistake_is_named(tmp_path: Path, name: str) -> None:
     assert compare(kit, board, shape=BASE, **options).verdict is None
 
 
+def test_scale_is_named_where_there_is_a_tolerance(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    steps = draw(BASE, "u4")
+    kit = (steps + rng.uniform(-0.4, 0.4, BASE)).astype(np.float32)
+    packed = save(tmp_path / "board.bin", pack(steps))
+    floats = lay_out((kit * 4).astype(np.float32) * np.float32(1.00001), "nhwc")
+    for scale, verdict in ((2.0, "scaled by 2^1"), (0.25, "scaled by 2^-2")):
+        options = {"shape": BASE, "board_type": "u4", "lsb": 1}
+        result = compare(kit, packed, scale=scale, **options)
+        assert result.verdict == verdict
+        assert result.explanation.endswith("--scale 1 makes them equal")
+        assert compare(kit, packed, scale=1, **options).verdict == "equal"
+    for options in ({"rtol": 1e-4}, {"atol": 1e-3}, {"ulp": 200}):
+        assert compare(kit, floats, **options).verdict == "scaled by 2^2"
+    # The tolerance is that of the scale that is named.
+    noise = rng.integers(-6, 7, BASE) * (steps < 15)
+    far = save(tmp_path / "far.bin", pack(np.clip(steps + noise, 0, 14) + (steps == 15)))
+    options = {"shape": BASE, "board_type": "u4", "lsb": 1}
+    assert compare(steps, far, scale=8, **options).verdict is None
+
+
+def test_shift_of_few_active_channels(tmp_path: Path) -> None:
+    shape = (1, 64, 5, 7)
+    values = draw(shape, "u4")
+    values[:, 5:40] = 0
+    values[:, 50:] = 0
+    assert compare(values, lay_out(np.roll(values, 1, 1), "nhwc")).verdict == (
+        "shifted by one channel"
+    )
+
+
+def test_padding_that_pads_nothing_hides_no_verdict(tmp_path: Path) -> None:
+    values = draw((1, 6, 5, 7), "u4")
+    board = save(tmp_path / "board.bin", values.astype(np.uint8))
+    result = compare(values, board, board_type="u8", pad=True)
+    assert result.verdict == "equal after transposing"
+
+
+def test_file_of_the_kit_is_named_where_the_board_is_packed(tmp_path: Path) -> None:
+    values = draw(BASE, "u4")
+    kit = save(tmp_path / "kit.bin", lay_out(values, "nhwc"))
+    board = save(tmp_path / "board.bin", pack(values))
+    result = compare(kit, board, shape=BASE, board_type="u4")
+    assert result.explanation == "the kit's file is in the order NHWC, not NCHW"
+
+
+def test_two_values_are_too_few_for_a_verdict() -> None:
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        kit, board = (rng.integers(0, 2, (1, 3, 1, 3)).astype(np.float32) for _ in range(2))
+        result = compare(kit, lay_out(board, "nhwc"))
+        assert result.verdict == ("equal" if (kit == board).all() else None)
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     shape=shapes,
@@ -551,22 +605,47 @@ def test_layer_without_a_file_is_named_and_the_others_are_compared(tmp_path: Pat
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "there is no layer in it"),
-        ("a: 1", "map.yaml:1: not a sequence"),
-        ("[]", "there is no layer in it"),
-        ("- {shape: '1,2,3,4'}", "missing required key 'name'"),
-        ("- {name: a, shap: '1,2,3,4'}", "unknown key 'shap'"),
-        ("- {name: a, shape: '1,2,3'}", "the layer 'a': '1,2,3' is no shape"),
-        ("- {name: a, board-type: f16}", "the layer 'a': 'f16' is no type"),
-        ("- {name: a, kit-layout: chwn}", "the layer 'a': 'chwn' is no layout"),
-        ("- {name: a, scale: much}", "invalid floating point number"),
+        ("", "1: there is no layer in it"),
+        ("[]", "1: there is no layer in it"),
+        ("a: 1", "1: a list of layers was expected"),
+        ("- a", "1: a layer was expected"),
+        ("*a {name: a}", "1: "),
+        ("[" * 100000, "1: "),
+        ("- " * 50000, "1: "),
+        ("{a: " * 100000, "1: "),
+        ("- {shape: '1,2,3,4'}", "1: a layer needs a name"),
+        ("- name: a\n  shap: 1,2,3,4", "2: there is no key 'shap'"),
+        ("- name: a\n  shape: 1,2,3", "2: '1,2,3' is no shape"),
+        ("- {shape: 1,2,3,4}", "1: '1' is no shape"),
+        ("- {name: a, 1, 2}", "1: there is no key '1'; within braces a shape is written"),
+        ("- {name: a, board-type: f16}", "1: 'f16' is no board-type; f32, u8, i8, u4 and i4 are"),
+        ("- {name: a, kit-layout: chwn}", "1: 'chwn' is no kit-layout"),
+        ("- {name: a, scale: much}", "1: 'much' is no scale; write a number"),
+        ("- {name: a, scale: 0}", "1: the scale must be"),
+        ("- {name: a, atol: 1, ulp: 1}", "1: --atol with --rtol, --ulp and --lsb exclude"),
+        ("- {name: a, name: b}", "1: 'name' is given twice"),
+        ("- {name: [a, {}]}", "1: name takes one value"),
     ],
 )
 def test_bad_map_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "map.yaml").write_text(text)
-    with pytest.raises(FqatError, match="map.yaml") as raised:
+    with pytest.raises(FqatError) as raised:
         fqat.dump.compare_dirs(tmp_path, tmp_path, tmp_path / "map.yaml", program=PROGRAM)
-    assert message in str(raised.value) and raised.value.exit_code == 2
+    assert "map.yaml:" + message in str(raised.value) and raised.value.exit_code == 2
+
+
+def test_forms_of_a_map(tmp_path: Path) -> None:
+    make_network(tmp_path)
+    (tmp_path / "map.yaml").write_text(
+        "---\n- {name: stem, board: stem.u4, shape: [1, 4, 5, 6], board-type: u4}\n"
+        "---\n- name: neck\n  board: " + str(tmp_path / "board" / "neck.u4") + "\n"
+        "  shape: 1,6,5,6\n  board-type: u4\n",
+        encoding="utf-8",
+    )
+    arguments = ("compare-dirs", tmp_path / "kit", tmp_path / "board")
+    done = run(*arguments, "--map", tmp_path / "map.yaml")
+    assert done.stdout.startswith("all layers are equal\n")
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["stem", "neck"]
 
 
 # Info ---------------------------------------------------------------------------------------------
@@ -607,18 +686,58 @@ def test_info_counts_what_is_not_finite() -> None:
 
 
 def test_info_warns_of_another_type(tmp_path: Path) -> None:
-    feature = make_feature((1, 16, 24, 24))
-    floats = save(tmp_path / "f32.bin", feature)
-    small = save(tmp_path / "u4.bin", draw((1, 16, 24, 24), "u4"))
-    packed = save(tmp_path / "packed.bin", pack(draw((1, 16, 24, 24), "u4")))
-    codes = save(tmp_path / "u8.bin", ((feature - feature.min()) * 9).astype(np.uint8))
-    right = [(floats, "f32"), (small, "f32"), (packed, "u4"), (packed, "u8"), (codes, "u8")]
-    for path, kind in right:
-        assert info(path, type=kind)["warnings"] == [], (path, kind)
-    for path, kind in [(floats, "u8"), (floats, "i8"), (small, "u8"), (floats, "u4")]:
-        assert "look like floats" in info(path, type=kind)["warnings"][0], (path, kind)
-    for path in (packed, codes):
-        assert "look like bytes" in info(path)["warnings"][0], path
+    shape = (1, 32, 24, 24)
+    feature = make_feature(shape)
+    codes = ((feature - feature.min()) * 9).astype(np.uint8)
+    rng = np.random.default_rng(2)
+    # Channels that have the bytes of exponents.
+    means = np.array([10, 120, 40, 63, 200, 30, 90, 65] * 4).reshape(1, 32, 1, 1)
+    channels = np.clip(rng.normal(means, 4, shape), 0, 255).astype(np.uint8)
+    with_nan = np.where(rng.random(shape) < 0.4, np.float32(np.nan), feature)
+    with_mask = np.where(rng.random(shape) < 0.4, np.finfo(np.float32).min, feature)
+    floats = {
+        "feature": feature,
+        "relu": np.maximum(feature - np.float32(np.quantile(feature, 0.8)), 0),
+        "integers": draw(shape, "u4"),
+        "mostly zero": draw(shape, "u4") * (rng.random(shape) < 0.1),
+        "weights": (rng.standard_normal(shape) * 1e-4).astype(np.float32),
+        "tiny": (feature * np.float32(1e-13)).astype(np.float32),
+        "nan": with_nan,
+        "mask": with_mask.astype(np.float32),
+        "nothing but nan": np.full(shape, np.nan, np.float32),
+    }
+    others = {
+        "codes": codes,
+        "codes, nhwc": lay_out(codes, "nhwc"),
+        "channels": lay_out(channels, "nhwc"),
+        "around 64": rng.normal(64, 3, shape).astype(np.uint8),
+        "packed": pack(draw(shape, "u4")),
+        "signed": draw(shape, "i8").astype(np.int8),
+        "nibbles": draw(shape, "u4").astype(np.uint8),
+    }
+    for name, values in floats.items():
+        path = save(tmp_path / "a.bin", values.astype(np.float32))
+        assert info(path)["warnings"] == [], name
+        if not name.startswith("nothing"):
+            for kind in ("u8", "i8", "u4"):
+                warnings = info(path, type=kind)["warnings"]
+                assert warnings and "look like floats" in warnings[0], (name, kind)
+    for name, values in others.items():
+        path = save(tmp_path / "a.bin", values)
+        for kind in ("u8", "i8", "u4"):
+            assert info(path, type=kind)["warnings"] == [], (name, kind)
+        if name != "channels":  # one in four is like any float
+            warnings = info(path)["warnings"]
+            assert warnings and "look like bytes" in warnings[0], name
+
+
+def test_info_of_what_is_no_feature(tmp_path: Path) -> None:
+    assert info(np.arange(6, dtype=np.float32))["count"] == 6
+    assert info(np.zeros((2, 3, 1, 1, 2), np.float32))["count"] == 12
+    (tmp_path / "empty").touch()
+    assert info(tmp_path / "empty")["warnings"] == ["the file is empty"]
+    (tmp_path / "five").write_bytes(b"12345")
+    assert "no whole number of f32" in info(tmp_path / "five")["warnings"][0]
 
 
 @pytest.mark.parametrize("kind", ["f32", "u8"])
@@ -637,6 +756,11 @@ def test_info_warns_of_another_layout(tmp_path: Path, kind: str) -> None:
                 assert warnings and "try --layout " + layout in warnings[0]
     noise = save(tmp_path / "a.bin", draw(shape, kind).astype(TYPES[kind]))
     assert info(noise, type=kind, shape=shape)["warnings"] == []
+    # Three equal channels, as of a grey image; the first image is empty.
+    grey = np.repeat(feature[:, :1], 3, axis=1)
+    images = np.concatenate([grey * 0, grey])
+    path = save(tmp_path / "a.bin", lay_out(images, "nhwc"))
+    assert info(path, type=kind, shape=images.shape, layout="nhwc")["warnings"] == []
 
 
 def test_info_knows_what_fits(tmp_path: Path) -> None:
@@ -681,6 +805,8 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     assert "more than 16777216 channels" in refuse(kit, kit, "--shape", "1,400000000,1,1")
     for array, message in [
         (np.zeros(BASE, np.float64), "'<f8' are no dumps"),
+        (np.zeros(BASE, ">f4"), "is big-endian"),
+        (np.zeros(BASE, "f4,f4"), "arrays of records are no dumps"),
         (np.asfortranarray(np.zeros(BASE, np.float32)), "Fortran"),
         (np.zeros((8, 5), np.float32), "2 dimensions"),
         (np.zeros((1, 8, 5, 8), np.float32), "the array is 1,8,5,8 (as NCHW), not 1,8,5,7"),
@@ -726,6 +852,35 @@ def test_output_takes_no_place_of_an_input_or_another(tmp_path: Path) -> None:
     done = run(*arguments, "--csv", tmp_path / "a", "--png", tmp_path / "a", expect=2)
     assert "two outputs" in done.stderr
     assert board.read_bytes() == before and len(os.listdir(str(tmp_path))) == 3
+
+
+def test_full_disk_is_an_error(tmp_path: Path) -> None:
+    """As far as a limit of the size of files goes for it."""
+    kit = save(tmp_path / "kit.npy", draw((1, 64, 64, 64), "u4"))
+    board = save(tmp_path / "board.npy", draw((1, 64, 64, 64), "u4", seed=1))
+    commands = [["pack4", kit, tmp_path / "out"]]
+    for option in ("--csv", "--npy"):
+        commands.append(["compare", kit, board, "--board-layout=nchw", option, tmp_path / "out"])
+    for command in commands:
+        done = run(
+            *command,
+            expect=2,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        )
+        assert "out: File too large" in done.stderr
+        assert sorted(os.listdir(str(tmp_path))) == ["board.npy", "kit.npy"]
+
+
+def test_many_channels_take_little_memory(tmp_path: Path) -> None:
+    limit = 400 << 20
+    kit = save(tmp_path / "kit.npy", np.ones((1, 1000000, 1, 1), np.float32))
+    board = save(tmp_path / "board.npy", np.zeros((1, 1, 1, 1000000), np.float32))
+    done = run(
+        *("compare", kit, board, "--json"),
+        expect=1,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
+    )
+    assert len(json.loads(done.stdout)["channels"]) == 1000000
 
 
 def test_links_stay_links(tmp_path: Path) -> None:
@@ -777,6 +932,48 @@ def test_full_standard_output_is_an_error(tmp_path: Path) -> None:
         for command in [*commands, ["pack4", str(kit), "-"]]:
             done = subprocess.run([PROGRAM, *command], stdout=full, stderr=subprocess.PIPE)
             assert done.returncode == 2 and b"No space left" in done.stderr
+
+
+def test_packed_array_has_the_sizes_of_its_shape(tmp_path: Path) -> None:
+    values = draw(BASE, "u4")
+    packed = save(tmp_path / "packed.npy", pack(values))
+    assert compare(values, packed, board_type="u4").verdict == "equal"
+    done = run("unpack4", packed, tmp_path / "out", "--shape", "1,10,4,7", expect=2)
+    assert "is no (N, H, W, C / 2) of the shape 1,10,4,7" in done.stderr
+    floats = save(tmp_path / "floats.npy", values)
+    done = run("unpack4", floats, tmp_path / "out", "--shape", "1,8,5,56", expect=2)
+    assert "packed elements are bytes" in done.stderr
+
+
+def test_zero_point_at_the_end_of_its_range() -> None:
+    result = compare(np.zeros(BASE, np.float32), np.zeros((1, 5, 7, 8), np.uint8), zero=-(2**31))
+    assert result.max_abs == 2**31
+
+
+def test_lsb_of_none_is_exact() -> None:
+    kit = np.full(BASE, 0.0009, np.float32)
+    assert compare(kit, np.zeros((1, 5, 7, 8), np.float32), lsb=0).different == 280
+
+
+def test_picture_of_what_is_not_finite(tmp_path: Path) -> None:
+    kit = np.zeros((1, 1, 1, 4), np.float32)
+    board = np.array([0, 1, 100, np.nan], np.float32).reshape(1, 1, 4, 1)
+    compare(kit, board, png=tmp_path / "map.png")
+    assert list(read_png(tmp_path / "map.png")[0][1, 1:5]) == [0, 4, 254, 254]
+
+
+def test_arrays_and_paths_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = draw(BASE, "u4")
+    save(Path("-kit.npy"), values)
+    assert info("-kit.npy")["count"] == 280
+    assert info(values.astype(">f4"))["max"] == values.max()
+    with pytest.raises(FqatError, match="arrays of float64 are no dumps"):
+        info(values.astype(np.float64))
+    with pytest.raises(TypeError):
+        info(values, shape=(1.5, 8, 5, 7))
+    with pytest.raises(FqatError, match="fqat-dump: error: .*ulp"):
+        compare(values, values, ulp=-1)
 
 
 def test_array_of_three_dimensions_is_one_image(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -154,6 +155,26 @@ def test_unreadable_inputs(tool, model, tmp_path, contents, message):
     result = tool.run(path, "-o", output, expect=2)
     assert message in result.stderr and result.stderr.count("\n") == 1
     assert output.read_text() == "old"
+
+
+def test_pipes_devices_and_links_stay_what_they_are(tool, model, tmp_path):
+    tool.run(model, "-q", "-o", tmp_path / "file.pt")
+    expected = (tmp_path / "file.pt").read_bytes()
+    pipe, link, target = (tmp_path / name for name in ("pipe", "link.pt", "target.pt"))
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        tool.run(model, "-q", "-o", pipe)
+        assert reader.communicate()[0] == expected
+    assert pipe.is_fifo()
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    tool.run(model, "-q", "-o", link)
+    assert link.is_symlink() and target.read_bytes() == expected
+    # Root could put a file in its place.
+    device = tmp_path / "full"
+    device.symlink_to("/dev/full")
+    assert "No space left" in tool.run(model, "-q", "-o", device, expect=2).stderr
+    assert Path("/dev/full").is_char_device()
 
 
 def test_unwritable_outputs(tool, model, tmp_path):

@@ -9,10 +9,10 @@
 #include "Outputs.h"
 #include "fqat/Support/OutputPath.h"
 
-#include "llvm/Support/FileOutputBuffer.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 
+#include <fcntl.h>
 #include <optional>
 
 using namespace llvm;
@@ -22,13 +22,13 @@ namespace fqat::dump {
 struct Outputs::Output {
   std::string name;
   OutputPath place;
-  /// Of a stream to a file.
+  /// Of a file.
   std::optional<sys::fs::TempFile> temporary;
   /// Of a stream, or of an array that goes to a pipe or a device.
   std::unique_ptr<raw_fd_ostream> stream;
   std::unique_ptr<WritableMemoryBuffer> memory;
   /// Of an array in a file.
-  std::unique_ptr<FileOutputBuffer> buffer;
+  sys::fs::mapped_file_region region;
 
   Error fail(const Twine &message) const {
     return createStringError((place.path == "-" ? "standard output" : name) +
@@ -38,6 +38,24 @@ struct Outputs::Output {
   Error openSpecial() {
     std::error_code error;
     stream = std::make_unique<raw_fd_ostream>(place.path, error);
+    return error ? fail(error.message()) : Error::success();
+  }
+  Error openFile() {
+    auto file = sys::fs::TempFile::create(place.path + ".%%%%%%.tmp");
+    if (!file)
+      return fail(errorToErrorCode(file.takeError()).message());
+    temporary = std::move(*file);
+    return Error::success();
+  }
+  /// Maps a new file. All of it is reserved, so that a disk that is full is an
+  /// error here and no signal later.
+  Error map(uint64_t size) {
+    if (int error = posix_fallocate(temporary->FD, 0, size))
+      return fail(std::error_code(error, std::generic_category()).message());
+    std::error_code error;
+    region = sys::fs::mapped_file_region(
+        sys::fs::convertFDToNativeFile(temporary->FD),
+        sys::fs::mapped_file_region::readwrite, size, 0, error);
     return error ? fail(error.message()) : Error::success();
   }
   /// Writes what is left.
@@ -52,10 +70,12 @@ struct Outputs::Output {
     return error ? fail(error.message()) : Error::success();
   }
   Error keep() {
-    Error error = temporary ? temporary->keep(place.path)
-                  : buffer  ? buffer->commit()
-                            : Error::success();
-    return error ? fail(toString(std::move(error))) : Error::success();
+    region.unmap();
+    if (!temporary)
+      return Error::success();
+    Error error = temporary->keep(place.path);
+    return error ? fail(errorToErrorCode(std::move(error)).message())
+                 : Error::success();
   }
 };
 
@@ -99,10 +119,8 @@ Expected<raw_ostream *> Outputs::openStream(StringRef path) {
       return std::move(error);
     return made.stream.get();
   }
-  auto file = sys::fs::TempFile::create(made.place.path + ".%%%%%%.tmp");
-  if (!file)
-    return made.fail(toString(file.takeError()));
-  made.temporary = std::move(*file);
+  if (Error error = made.openFile())
+    return std::move(error);
   made.stream = std::make_unique<raw_fd_ostream>(made.temporary->FD,
                                                  /*shouldClose=*/false);
   return made.stream.get();
@@ -121,11 +139,11 @@ Expected<uint8_t *> Outputs::openArray(StringRef path, uint64_t size) {
       return made.fail("there is not enough memory");
     return reinterpret_cast<uint8_t *>(made.memory->getBufferStart());
   }
-  auto buffer = FileOutputBuffer::create(made.place.path, size);
-  if (!buffer)
-    return made.fail(toString(buffer.takeError()));
-  made.buffer = std::move(*buffer);
-  return made.buffer->getBufferStart();
+  if (Error error = made.openFile())
+    return std::move(error);
+  if (Error error = made.map(size))
+    return std::move(error);
+  return reinterpret_cast<uint8_t *>(made.region.data());
 }
 
 Error Outputs::commit() {

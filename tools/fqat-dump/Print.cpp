@@ -12,6 +12,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
 
 #include <cmath>
 #include <numeric>
@@ -76,10 +77,16 @@ void printComparison(raw_ostream &os, const Comparison &result) {
     os << '\n';
     return;
   }
-  os << formatv("{0} of {1} elements differ ({2:f2} %), largest |kit - board| "
+  double percent = 100.0 * result.different / result.count;
+  constexpr double least = 0.01;
+  std::string share =
+      percent < least ? "less than 0.01"
+      : percent > 100 - least && result.different != result.count
+          ? "more than 99.99"
+          : formatv("{0:f2}", percent).str();
+  os << formatv("{0} of {1} elements differ ({2} %), largest |kit - board| "
                 "{3}\n",
-                result.different, result.count,
-                100.0 * result.different / result.count, spell(result.maxAbs));
+                result.different, result.count, share, spell(result.maxAbs));
   printDifference(os, "first", *result.first);
   printDifference(os, "worst", *result.worst);
   printErrors(os, "channels", "c", result.channels);
@@ -150,109 +157,179 @@ void printInfo(raw_ostream &os, StringRef path, const Info &info) {
 // JSON
 //===----------------------------------------------------------------------===//
 
-static json::Value toNumber(double value) {
-  if (std::isnan(value))
-    return "NaN";
-  if (std::isinf(value))
-    return value < 0 ? "-Infinity" : "Infinity";
-  return value;
-}
+namespace {
+/// Writes as it goes: there can be very many channels.
+class JSONWriter {
+public:
+  explicit JSONWriter(raw_ostream &os) : os(os), json(os, /*IndentSize=*/2) {}
+  ~JSONWriter() {
+    json.flush();
+    os << '\n';
+  }
 
-static json::Value toJSON(const Shape &shape) {
-  return json::Array{shape.n, shape.c, shape.h, shape.w};
-}
+  void write(const Comparison &result);
+  void write(StringRef path, const Info &info);
+  void write(ArrayRef<Layer> layers, ArrayRef<LayerResult> results);
 
-static json::Value toJSON(const std::optional<Difference> &difference) {
-  if (!difference)
-    return nullptr;
-  const Index &index = difference->index;
-  json::Value nibble = nullptr;
-  if (difference->boardNibble)
-    nibble = *difference->boardNibble;
-  return json::Object{{"nchw", json::Array{index.n, index.c, index.h, index.w}},
-                      {"kit_index", difference->kitIndex},
-                      {"board_byte", difference->boardByte},
-                      {"board_nibble", std::move(nibble)},
-                      {"kit", toNumber(difference->kit)},
-                      {"board", toNumber(difference->board)},
-                      {"abs", toNumber(difference->magnitude)}};
-}
-
-static json::Array toJSON(StringRef name, ArrayRef<Errors> all) {
-  json::Array array;
-  for (auto [i, errors] : enumerate(all))
-    if (errors.different != 0)
-      array.push_back(json::Object{{name, i},
-                                   {"different", errors.different},
-                                   {"max_abs", toNumber(errors.maxAbs)}});
-  return array;
-}
-
-json::Object toJSON(const Comparison &result) {
-  json::Value verdict = nullptr, explanation = nullptr;
-  if (!result.verdict.empty())
-    verdict = result.verdict;
-  if (!result.explanation.empty())
-    explanation = result.explanation;
-  return json::Object{{"shape", toJSON(result.shape)},
-                      {"count", result.count},
-                      {"different", result.different},
-                      {"max_abs", toNumber(result.maxAbs)},
-                      {"verdict", std::move(verdict)},
-                      {"explanation", std::move(explanation)},
-                      {"first", toJSON(result.first)},
-                      {"worst", toJSON(result.worst)},
-                      {"channels", toJSON("c", result.channels)},
-                      {"rows", toJSON("h", result.rows)}};
-}
-
-json::Value toJSON(ArrayRef<Layer> layers, ArrayRef<LayerResult> results) {
-  json::Value first = nullptr;
-  json::Array all;
-  size_t numDifferent = 0;
-  for (auto [layer, result] : zip(layers, results)) {
-    json::Object object;
-    if (result.comparison)
-      object = toJSON(*result.comparison);
+private:
+  void writeAttributes(const Comparison &result);
+  void writeNumber(StringRef name, double value);
+  void writeNumber(StringRef name, const std::optional<double> &value) {
+    if (value)
+      writeNumber(name, *value);
     else
-      object["error"] = json::fixUTF8(result.error);
-    object["name"] = json::fixUTF8(layer.name);
-    object["kit"] = json::fixUTF8(layer.kit);
-    object["board"] = json::fixUTF8(layer.board);
+      json.attribute(name, nullptr);
+  }
+  void writeText(StringRef name, StringRef value) {
+    if (value.empty())
+      json.attribute(name, nullptr);
+    else
+      json.attribute(name, json::fixUTF8(value));
+  }
+  void writeShape(const Shape &shape) {
+    json.array([&] {
+      for (uint64_t size : {shape.n, shape.c, shape.h, shape.w})
+        json.value(size);
+    });
+  }
+  void writeDifference(StringRef name,
+                       const std::optional<Difference> &difference);
+  void writeErrors(StringRef name, StringRef letter, ArrayRef<Errors> all);
+
+  raw_ostream &os;
+  json::OStream json;
+};
+} // namespace
+
+void JSONWriter::writeNumber(StringRef name, double value) {
+  if (std::isnan(value))
+    json.attribute(name, "NaN");
+  else if (std::isinf(value))
+    json.attribute(name, value < 0 ? "-Infinity" : "Infinity");
+  else
+    json.attribute(name, value);
+}
+
+void JSONWriter::writeDifference(StringRef name,
+                                 const std::optional<Difference> &difference) {
+  if (!difference)
+    return json.attribute(name, nullptr);
+  const Difference &d = *difference;
+  json.attributeObject(name, [&] {
+    json.attributeArray("nchw", [&] {
+      for (uint64_t i : {d.index.n, d.index.c, d.index.h, d.index.w})
+        json.value(i);
+    });
+    json.attribute("kit_index", d.kitIndex);
+    json.attribute("board_byte", d.boardByte);
+    if (d.boardNibble)
+      json.attribute("board_nibble", *d.boardNibble);
+    else
+      json.attribute("board_nibble", nullptr);
+    writeNumber("kit", d.kit);
+    writeNumber("board", d.board);
+    writeNumber("abs", d.magnitude);
+  });
+}
+
+void JSONWriter::writeErrors(StringRef name, StringRef letter,
+                             ArrayRef<Errors> all) {
+  json.attributeArray(name, [&] {
+    for (auto [i, errors] : enumerate(all))
+      if (errors.different != 0)
+        json.object([&, i = i, &errors = errors] {
+          json.attribute(letter, i);
+          json.attribute("different", errors.different);
+          writeNumber("max_abs", errors.maxAbs);
+        });
+  });
+}
+
+void JSONWriter::writeAttributes(const Comparison &result) {
+  json.attributeBegin("shape");
+  writeShape(result.shape);
+  json.attributeEnd();
+  json.attribute("count", result.count);
+  json.attribute("different", result.different);
+  writeNumber("max_abs", result.maxAbs);
+  writeText("verdict", result.verdict);
+  writeText("explanation", result.explanation);
+  writeDifference("first", result.first);
+  writeDifference("worst", result.worst);
+  writeErrors("channels", "c", result.channels);
+  writeErrors("rows", "h", result.rows);
+}
+
+void JSONWriter::write(const Comparison &result) {
+  json.object([&] { writeAttributes(result); });
+}
+
+void JSONWriter::write(ArrayRef<Layer> layers, ArrayRef<LayerResult> results) {
+  StringRef first;
+  size_t numDifferent = 0;
+  for (auto [layer, result] : zip(layers, results))
     if (result.comparison && result.comparison->different != 0 &&
         numDifferent++ == 0)
-      first = json::fixUTF8(layer.name);
-    all.push_back(std::move(object));
-  }
-  return json::Object{{"first_different", std::move(first)},
-                      {"different", numDifferent},
-                      {"layers", std::move(all)}};
+      first = layer.name;
+  json.object([&] {
+    writeText("first_different", first);
+    json.attribute("different", numDifferent);
+    json.attributeArray("layers", [&] {
+      for (const auto &[layer, result] : zip(layers, results))
+        json.object([&, &layer = layer, &result = result] {
+          writeText("name", layer.name);
+          writeText("kit", layer.kit);
+          writeText("board", layer.board);
+          if (result.comparison)
+            writeAttributes(*result.comparison);
+          else
+            writeText("error", result.error);
+        });
+    });
+  });
 }
 
-json::Value toJSON(StringRef path, const Info &info) {
-  json::Array fits, warnings;
-  for (const Info::Fit &fit : info.fits) {
-    json::Array shapes;
-    for (const Shape &shape : fit.shapes)
-      shapes.push_back(toJSON(shape));
-    fits.push_back(json::Object{{"type", getName(fit.type)},
-                                {"count", fit.count},
-                                {"shapes", std::move(shapes)}});
-  }
-  for (const std::string &warning : info.warnings)
-    warnings.push_back(warning);
-  auto show = [](const std::optional<double> &value) -> json::Value {
-    if (!value)
-      return nullptr;
-    return toNumber(*value);
-  };
-  return json::Object{
-      {"file", json::fixUTF8(path)}, {"size", info.numBytes},
-      {"type", getName(info.type)},  {"count", info.count},
-      {"min", show(info.min)},       {"max", show(info.max)},
-      {"mean", show(info.mean)},     {"zeros", info.numZero},
-      {"nan", info.numNaN},          {"infinite", info.numInfinite},
-      {"fits", std::move(fits)},     {"warnings", std::move(warnings)}};
+void JSONWriter::write(StringRef path, const Info &info) {
+  json.object([&] {
+    writeText("file", path);
+    json.attribute("size", info.numBytes);
+    json.attribute("type", getName(info.type));
+    json.attribute("count", info.count);
+    writeNumber("min", info.min);
+    writeNumber("max", info.max);
+    writeNumber("mean", info.mean);
+    json.attribute("zeros", info.numZero);
+    json.attribute("nan", info.numNaN);
+    json.attribute("infinite", info.numInfinite);
+    json.attributeArray("fits", [&] {
+      for (const Info::Fit &fit : info.fits)
+        json.object([&] {
+          json.attribute("type", getName(fit.type));
+          json.attribute("count", fit.count);
+          json.attributeArray("shapes", [&] {
+            for (const Shape &shape : fit.shapes)
+              writeShape(shape);
+          });
+        });
+    });
+    json.attributeArray("warnings", [&] {
+      for (const std::string &warning : info.warnings)
+        json.value(warning);
+    });
+  });
+}
+
+void writeJSON(raw_ostream &os, StringRef path, const Info &info) {
+  JSONWriter(os).write(path, info);
+}
+
+void writeJSON(raw_ostream &os, const Comparison &result) {
+  JSONWriter(os).write(result);
+}
+
+void writeJSON(raw_ostream &os, ArrayRef<Layer> layers,
+               ArrayRef<LayerResult> results) {
+  JSONWriter(os).write(layers, results);
 }
 
 } // namespace fqat::dump

@@ -12,7 +12,6 @@
 #include "fqat/Dump/Info.h"
 #include "fqat/Dump/Layers.h"
 
-#include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
 
 namespace fqat::dump {
@@ -23,11 +22,12 @@ void printComparison(llvm::raw_ostream &os, const Comparison &result);
 void printLayers(llvm::raw_ostream &os, llvm::ArrayRef<Layer> layers,
                  llvm::ArrayRef<LayerResult> results);
 
-/// For programs. What is not finite is a string: NaN, Infinity, -Infinity.
-llvm::json::Value toJSON(llvm::StringRef path, const Info &info);
-llvm::json::Object toJSON(const Comparison &result);
-llvm::json::Value toJSON(llvm::ArrayRef<Layer> layers,
-                         llvm::ArrayRef<LayerResult> results);
+/// For programs, as JSON. What is not finite is a string: NaN, Infinity,
+/// -Infinity.
+void writeJSON(llvm::raw_ostream &os, llvm::StringRef path, const Info &info);
+void writeJSON(llvm::raw_ostream &os, const Comparison &result);
+void writeJSON(llvm::raw_ostream &os, llvm::ArrayRef<Layer> layers,
+               llvm::ArrayRef<LayerResult> results);
 
 } // namespace fqat::dump
 

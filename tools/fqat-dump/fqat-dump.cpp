@@ -14,6 +14,7 @@
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Signals.h"
 #include <CLI/CLI.hpp>
+#include <csignal>
 
 using namespace llvm;
 using namespace fqat::dump;
@@ -70,10 +71,6 @@ static ExitCode finish(ExitCode code) {
   return fail("standard output: " + message);
 }
 
-static void write(raw_ostream &os, const json::Value &value) {
-  os << formatv("{0:2}\n", value);
-}
-
 //===----------------------------------------------------------------------===//
 // Subcommands
 //===----------------------------------------------------------------------===//
@@ -122,14 +119,19 @@ static ExitCode runInfo(const Options &options) {
   format.type = *type;
   format.isPadded = options.isPadded;
   format.order = isPacked(*type) ? kNHWC : *parseOrder(options.layout);
-  auto shape = chooseShape(*file, format, options.shape);
+  // An array of other dimensions can be looked at as well.
+  bool isFeature = !file->getNpy() || file->getNpy()->sizes.size() == 3 ||
+                   file->getNpy()->sizes.size() == 4;
+  Expected<std::optional<Shape>> shape = std::nullopt;
+  if (isFeature || !options.shape.empty())
+    shape = chooseShape(*file, format, options.shape);
   if (!shape)
     return fail(shape.takeError());
   Expected<Info> info = describe(*file, format, *shape);
   if (!info)
     return fail(info.takeError());
   if (options.isJSON)
-    write(outs(), toJSON(options.file, *info));
+    writeJSON(outs(), options.file, *info);
   else
     printInfo(outs(), options.file, *info);
   return finish(Equal);
@@ -198,7 +200,7 @@ static ExitCode runCompare(const Options &options) {
   }
   Comparison result = compare(*pair, how);
   if (json)
-    write(*json, toJSON(result));
+    writeJSON(*json, result);
   if (Error error = outputs.commit())
     return fail(std::move(error));
   // Nothing but what was asked for.
@@ -235,7 +237,7 @@ static ExitCode runCompareDirs(const Options &options) {
                                                                     : "\n");
       });
   if (json)
-    write(*json, toJSON(*layers, results));
+    writeJSON(*json, *layers, results);
   if (Error error = outputs.commit())
     return fail(std::move(error));
   if (options.pair.json != "-")
@@ -396,6 +398,9 @@ static int runMain(int argc, char **argv) {
   app.name("fqat-dump");
   Options options;
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App *, const CLI::Error &error) {
+    return "fqat-dump: error: " + std::string(error.what()) + "\n";
+  });
   app.set_version_flag("--version", std::string("fqat-dump " FQAT_VERSION));
   app.footer("Exit codes: 0 done, or equal; 1 different; 2 usage, or a file "
              "that cannot be\nused. `fqat-dump COMMAND --help` has the "
@@ -498,6 +503,8 @@ static int runMain(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   sys::PrintStackTraceOnErrorSignal(argv[0]);
+  // A file that may not grow any more is an error of what is written to it.
+  (void)std::signal(SIGXFSZ, SIG_IGN);
   try {
     return runMain(argc, argv);
   } catch (const std::exception &error) {

@@ -14,6 +14,7 @@
 #include "fqat/Proof/Proof.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
+#include "fqat/Support/OutputPath.h"
 #include "fqat/TorchScript/Export.h"
 #include "fqat/TorchScript/Import.h"
 #include "fqat/TorchScript/Schemas.h"
@@ -302,7 +303,8 @@ ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream,
 }
 
 ExitCode Driver::openOutput(StringRef output) {
-  auto file = llvm::sys::fs::TempFile::create(output + ".%%%%%%.tmp");
+  auto file = llvm::sys::fs::TempFile::create(OutputPath::resolve(output).path +
+                                              ".%%%%%%.tmp");
   if (!file)
     return fail(output, llvm::toString(file.takeError()));
   pending = std::make_unique<PendingOutput>(std::move(*file));
@@ -334,14 +336,18 @@ ExitCode Driver::writePython(mlir::ModuleOp model, StringRef output) {
 ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
   if (options.getEmit() == Emit::Python)
     return writePython(model, output);
-  if (output == "-") {
-    llvm::raw_fd_ostream stream(STDOUT_FILENO, /*shouldClose=*/false);
+  OutputPath place = OutputPath::resolve(output);
+  if (place.isSpecial) {
+    std::error_code error;
+    llvm::raw_fd_ostream stream(place.path, error);
+    if (error)
+      return fail(output, error.message());
     ExitCode code = writeTo(model, stream, /*scratch=*/nullptr);
     stream.flush();
     if (stream.has_error()) {
       std::string message = stream.error().message();
       stream.clear_error();
-      return fail("standard output", message);
+      return fail(output == "-" ? "standard output" : output, message);
     }
     return code;
   }
@@ -361,7 +367,7 @@ ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
     return fail(output, error.message());
   if (code != Done)
     return code;
-  if (llvm::Error renamed = pending->keep(output))
+  if (llvm::Error renamed = pending->keep(place.path))
     return fail(output, llvm::toString(std::move(renamed)));
   return Done;
 }
@@ -458,13 +464,15 @@ ExitCode Driver::runSteps() {
   Emit emit = options.getEmit();
   StringRef extension = llvm::sys::path::extension(input);
   if (options.verify &&
-      (emit != Emit::TorchScript || getOutputPath(options, input) == "-" ||
+      (emit != Emit::TorchScript ||
+       OutputPath::resolve(getOutputPath(options, input)).isSpecial ||
        extension == ".mlir" || extension == ".mlirbc"))
     return fail("--verify", "both models are run, so that the input and the "
                             "output must be TorchScript files");
   std::string output = getOutputPath(options, input);
   // Most weights will be what they are, where they are.
-  if (options.writesModel() && emit == Emit::TorchScript && output != "-")
+  bool isSpecial = OutputPath::resolve(output).isSpecial;
+  if (options.writesModel() && emit == Emit::TorchScript && !isSpecial)
     if (ExitCode code = openOutput(output); code != Done)
       return code;
   OwningOpRef<mlir::ModuleOp> model = read();

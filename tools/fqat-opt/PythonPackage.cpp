@@ -77,6 +77,13 @@ static llvm::Error checkReplaceable(StringRef path) {
   return llvm::Error::success();
 }
 
+/// Removes a folder that nobody needs any more. If it cannot be, it is litter,
+/// and no reason to fail.
+static void discard(const Twine &folder) {
+  if (llvm::sys::fs::remove_directories(folder))
+    return;
+}
+
 /// Puts a finished folder in its place.
 static llvm::Error moveIntoPlace(const std::string &from,
                                  const std::string &to) {
@@ -99,10 +106,10 @@ static llvm::Error moveIntoPlace(const std::string &from,
       (void)rename(old.c_str(), to.c_str());
       return error;
     }
-    llvm::sys::fs::remove_directories(old);
+    discard(old);
     return llvm::Error::success();
   }
-  llvm::sys::fs::remove_directories(from);
+  discard(from);
   return llvm::Error::success();
 }
 
@@ -119,7 +126,7 @@ llvm::Error writePythonPackage(const PythonModel &python, mlir::ModuleOp model,
   if (std::error_code code =
           llvm::sys::fs::create_directory(scratch, /*IgnoreExisting=*/false))
     return llvm::errorCodeToError(code);
-  llvm::scope_exit discard([&] { llvm::sys::fs::remove_directories(scratch); });
+  llvm::scope_exit cleanUp([&] { discard(scratch); });
   auto writeText = [&](StringRef name, StringRef text) {
     return writeFile(scratch + "/" + name,
                      [&](OutputFile &file) -> llvm::Error {

@@ -22,6 +22,8 @@ namespace fqat::dump {
 struct Tolerance {
   /// |kit - board| <= atol + rtol * |kit|.
   double atol = 0, rtol = 0;
+  /// `atol` is a multiple of the board's scale.
+  bool isInSteps = false;
   /// Or at most so many float32 numbers apart.
   std::optional<uint32_t> ulp;
 };
