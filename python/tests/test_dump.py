@@ -453,19 +453,19 @@ def test_scale_is_named_where_there_is_a_tolerance(tmp_path: Path) -> None:
     kit = (steps + rng.uniform(-0.4, 0.4, BASE)).astype(np.float32)
     packed = save(tmp_path / "board.bin", pack(steps))
     floats = lay_out((kit * 4).astype(np.float32) * np.float32(1.00001), "nhwc")
+    steps_of_one = {"shape": BASE, "board_type": "u4", "lsb": 1}
     for scale, verdict in ((2.0, "scaled by 2^1"), (0.25, "scaled by 2^-2")):
-        options = {"shape": BASE, "board_type": "u4", "lsb": 1}
-        result = compare(kit, packed, scale=scale, **options)
+        result = compare(kit, packed, scale=scale, **steps_of_one)
         assert result.verdict == verdict
+        assert result.explanation is not None
         assert result.explanation.endswith("--scale 1 makes them equal")
-        assert compare(kit, packed, scale=1, **options).verdict == "equal"
-    for options in ({"rtol": 1e-4}, {"atol": 1e-3}, {"ulp": 200}):
-        assert compare(kit, floats, **options).verdict == "scaled by 2^2"
+        assert compare(kit, packed, scale=1, **steps_of_one).verdict == "equal"
+    for name, value in (("rtol", 1e-4), ("atol", 1e-3), ("ulp", 200)):
+        assert compare(kit, floats, **{name: value}).verdict == "scaled by 2^2"
     # The tolerance is that of the scale that is named.
     noise = rng.integers(-6, 7, BASE) * (steps < 15)
     far = save(tmp_path / "far.bin", pack(np.clip(steps + noise, 0, 14) + (steps == 15)))
-    options = {"shape": BASE, "board_type": "u4", "lsb": 1}
-    assert compare(steps, far, scale=8, **options).verdict is None
+    assert compare(steps, far, scale=8, **steps_of_one).verdict is None
 
 
 def test_shift_of_few_active_channels(tmp_path: Path) -> None:
