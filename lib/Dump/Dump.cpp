@@ -284,6 +284,33 @@ DumpFile::getOwnShape(const Format &format) const {
   return shape;
 }
 
+Expected<ElementType>
+DumpFile::resolveType(const std::optional<ElementType> &given) const {
+  auto own = getOwnType();
+  if (!own)
+    return own.takeError();
+  if (!given)
+    return own->value_or(ElementType::F32);
+  if (*own && **own != *given &&
+      (**own == ElementType::F32 || *given == ElementType::F32))
+    return createStringError(path + ": the array is " + getName(**own) +
+                             ", not " + getName(*given));
+  return *given;
+}
+
+Expected<std::optional<Shape>>
+DumpFile::resolveShape(const Format &format,
+                       const std::optional<Shape> &given) const {
+  auto own = getOwnShape(format);
+  if (!own || !given)
+    return own;
+  if (*own && **own != *given)
+    return createStringError(path + ": the array is " + (*own)->str() +
+                             " (as " + getName(format.order) + "), not " +
+                             given->str());
+  return given;
+}
+
 Error DumpFile::check(const Format &format, const Shape &shape) const {
   if (std::string fault = format.findFault(shape); !fault.empty())
     return createStringError(path + ": " + fault);

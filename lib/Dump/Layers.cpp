@@ -62,25 +62,15 @@ Expected<Pair> makePair(const DumpFile &kit, const DumpFile &board,
   for (auto [file, format, type] :
        {Side{kit, pair.kitFormat, settings.kitType},
         Side{board, pair.boardFormat, settings.boardType}}) {
-    auto own = file.getOwnType();
-    if (!own)
-      return own.takeError();
-    // Bytes may be packed, or signed.
-    if (type && *own && *type != **own &&
-        (**own == ElementType::F32 || *type == ElementType::F32))
-      return createStringError(file.getPath() + ": the array is " +
-                               getName(**own) + ", not " + getName(*type));
-    format.type = type.value_or(own->value_or(ElementType::F32));
+    Expected<ElementType> resolved = file.resolveType(type);
+    if (!resolved)
+      return resolved.takeError();
+    format.type = *resolved;
     format.isPadded = settings.isPadded;
-    auto ownShape = file.getOwnShape(format);
-    if (!ownShape)
-      return ownShape.takeError();
-    if (*ownShape && shape && **ownShape != *shape)
-      return createStringError(
-          file.getPath() + ": the array is " + (*ownShape)->str() + " (as " +
-          getName(format.order) + "), not " + shape->str());
-    if (*ownShape)
-      shape = **ownShape;
+    auto either = file.resolveShape(format, shape);
+    if (!either)
+      return either.takeError();
+    shape = *either;
   }
   if (!shape)
     return createStringError("raw files do not tell their shape: say --shape "

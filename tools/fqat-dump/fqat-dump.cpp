@@ -75,35 +75,25 @@ static ExitCode finish(ExitCode code) {
 // Subcommands
 //===----------------------------------------------------------------------===//
 
-/// The type of a file that was named, or that it has itself.
-static Expected<ElementType> chooseType(const DumpFile &file, StringRef given,
-                                        ElementType usual) {
-  auto own = file.getOwnType();
-  if (!own)
-    return own.takeError();
-  if (given.empty())
-    return own->value_or(usual);
-  ElementType type = *parseType(given);
-  if (*own && type != **own &&
-      (type == ElementType::F32 || **own == ElementType::F32))
-    return createStringError(file.getPath() + ": the array is " +
-                             getName(**own) + ", not " + given);
-  return type;
+/// The format of the one file of a subcommand.
+static Expected<Format> readFormat(const DumpFile &file,
+                                   const Options &options) {
+  Expected<ElementType> type = file.resolveType(parseType(options.type));
+  if (!type)
+    return type.takeError();
+  Format format;
+  format.type = *type;
+  format.isPadded = options.isPadded;
+  format.order = isPacked(*type) ? kNHWC : *parseOrder(options.layout);
+  return format;
 }
 
-/// The shape that was named, or that a file has itself.
-static Expected<std::optional<Shape>>
-chooseShape(const DumpFile &file, const Format &format, StringRef given) {
-  auto own = file.getOwnShape(format);
-  if (!own || given.empty())
-    return own;
-  Expected<Shape> shape = parseShape(given);
+static Expected<std::optional<Shape>> readShape(StringRef text) {
+  if (text.empty())
+    return std::nullopt;
+  Expected<Shape> shape = parseShape(text);
   if (!shape)
     return shape.takeError();
-  if (*own && **own != *shape)
-    return createStringError(file.getPath() + ": the array is " +
-                             (*own)->str() + " (as " + getName(format.order) +
-                             "), not " + shape->str());
   return *shape;
 }
 
@@ -111,23 +101,18 @@ static ExitCode runInfo(const Options &options) {
   Expected<DumpFile> file = DumpFile::open(options.file);
   if (!file)
     return fail(file.takeError());
-  Format format;
-  Expected<ElementType> type =
-      chooseType(*file, options.type, ElementType::F32);
-  if (!type)
-    return fail(type.takeError());
-  format.type = *type;
-  format.isPadded = options.isPadded;
-  format.order = isPacked(*type) ? kNHWC : *parseOrder(options.layout);
+  Expected<Format> format = readFormat(*file, options);
+  if (!format)
+    return fail(format.takeError());
+  Expected<std::optional<Shape>> shape = readShape(options.shape);
   // An array of other dimensions can be looked at as well.
   bool isFeature = !file->getNpy() || file->getNpy()->sizes.size() == 3 ||
                    file->getNpy()->sizes.size() == 4;
-  Expected<std::optional<Shape>> shape = std::nullopt;
-  if (isFeature || !options.shape.empty())
-    shape = chooseShape(*file, format, options.shape);
+  if (shape && (isFeature || *shape))
+    shape = file->resolveShape(*format, *shape);
   if (!shape)
     return fail(shape.takeError());
-  Expected<Info> info = describe(*file, format, *shape);
+  Expected<Info> info = describe(*file, *format, *shape);
   if (!info)
     return fail(info.takeError());
   if (options.isJSON)
@@ -140,12 +125,10 @@ static ExitCode runInfo(const Options &options) {
 /// The settings as they were given.
 static Expected<PairSettings> readSettings(const PairOptions &options) {
   PairSettings settings = options.settings;
-  if (!options.shape.empty()) {
-    Expected<Shape> shape = parseShape(options.shape);
-    if (!shape)
-      return shape.takeError();
-    settings.shape = *shape;
-  }
+  Expected<std::optional<Shape>> shape = readShape(options.shape);
+  if (!shape)
+    return shape.takeError();
+  settings.shape = *shape;
   settings.kitType = parseType(options.kitType);
   settings.boardType = parseType(options.boardType);
   settings.kitOrder = *parseOrder(options.kitLayout);
@@ -278,15 +261,12 @@ static ExitCode runPack(const Options &options) {
   Expected<DumpFile> file = DumpFile::open(options.file);
   if (!file)
     return fail(file.takeError());
-  Format format;
-  Expected<ElementType> type =
-      chooseType(*file, options.type, ElementType::F32);
-  if (!type)
-    return fail(type.takeError());
-  format.type = *type;
-  format.order = *parseOrder(options.layout);
-  format.isPadded = options.isPadded;
-  auto shape = chooseShape(*file, format, options.shape);
+  Expected<Format> format = readFormat(*file, options);
+  if (!format)
+    return fail(format.takeError());
+  Expected<std::optional<Shape>> shape = readShape(options.shape);
+  if (shape)
+    shape = file->resolveShape(*format, *shape);
   if (!shape)
     return fail(shape.takeError());
   if (!*shape)
@@ -295,7 +275,7 @@ static ExitCode runPack(const Options &options) {
   return write(options.output, ElementType::U8,
                {(*shape)->n, (*shape)->h, (*shape)->w, ((*shape)->c + 1) / 2},
                [&](Allocate allocate) {
-                 return pack(*file, format, **shape, options.pack, allocate);
+                 return pack(*file, *format, **shape, options.pack, allocate);
                });
 }
 

@@ -132,16 +132,21 @@ public:
   /// Where the elements begin in the file.
   uint64_t getOffset() const { return npy ? npy->dataOffset : 0; }
 
-  /// The type that a `.npy` has; nothing for a raw file, or for one of bytes
-  /// where packed elements are asked for. Fails for one that is no dump's.
-  llvm::Expected<std::optional<ElementType>> getOwnType() const;
-  /// The shape that a `.npy` of an order has; nothing for a raw file and for
-  /// packed elements.
-  llvm::Expected<std::optional<Shape>> getOwnShape(const Format &format) const;
+  /// The type that is given, or a `.npy`'s own, or else float32. Fails where
+  /// they contradict each other; bytes may be packed, or signed.
+  llvm::Expected<ElementType>
+  resolveType(const std::optional<ElementType> &given) const;
+  /// The shape that is given, or that a `.npy` of this order has; nothing for a
+  /// raw file and for packed elements. Fails where they contradict each other.
+  llvm::Expected<std::optional<Shape>>
+  resolveShape(const Format &format, const std::optional<Shape> &given) const;
   /// The file as one of `format` that holds `shape`: fails if it does not.
   llvm::Error check(const Format &format, const Shape &shape) const;
 
 private:
+  llvm::Expected<std::optional<ElementType>> getOwnType() const;
+  llvm::Expected<std::optional<Shape>> getOwnShape(const Format &format) const;
+
   std::string path;
   std::unique_ptr<llvm::MemoryBuffer> buffer;
   std::optional<NpyHeader> npy;
