@@ -103,8 +103,9 @@ void printCode(llvm::raw_ostream &os, unsigned indent, llvm::StringRef prefix,
   }
   unsigned inner = indent + indentWidth;
   if (!code.open || (code.items.empty() && !code.isBroken)) {
-    // An operator's may be put into parentheses.
-    if (code.isCompound && fits(inner + flat.size())) {
+    // An operator's, and all that is assigned, may be put into parentheses.
+    bool isWrapped = code.isCompound || prefix.ends_with(" = ");
+    if (isWrapped && fits(inner + flat.size())) {
       os << "(\n";
       os.indent(inner) << flat << '\n';
       os.indent(indent) << ')' << suffix << '\n';

@@ -59,6 +59,13 @@ TEST(PythonLayoutTest, AnOperatorGetsParentheses) {
   EXPECT_EQ(print("result = ", sum), "result = (\n    " + sum.head + "\n)\n");
 }
 
+TEST(PythonLayoutTest, ALongNameThatIsAssignedGetsParentheses) {
+  std::string name(84, 'a');
+  EXPECT_EQ(print("result = ", Code(name)),
+            "result = (\n    " + name + "\n)\n");
+  EXPECT_EQ(print("", Code(name), 8), "        " + name + "\n");
+}
+
 TEST(PythonLayoutTest, ATupleOfOneHasAComma) {
   EXPECT_EQ(Code("", '(', {"a"}).flat(), "(a,)");
   EXPECT_EQ(Code("f", '(', {"a"}).flat(), "f(a)");
