@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Report/Suppressions.h"
+#include "fqat/Support/Nesting.h"
 
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -35,6 +36,8 @@ Error Suppressions::readBaseline(StringRef path) {
   auto buffer = MemoryBuffer::getFile(path);
   if (!buffer)
     return createStringError(buffer.getError(), buffer.getError().message());
+  if (Error error = checkNesting((*buffer)->getBuffer(), /*hasComments=*/false))
+    return error;
   Expected<json::Value> value = json::parse((*buffer)->getBuffer());
   if (!value)
     return value.takeError();

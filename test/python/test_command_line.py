@@ -1,6 +1,7 @@
 """Options, exit codes, and what is written where."""
 
 import os
+import resource
 import stat
 import subprocess
 import zipfile
@@ -12,6 +13,9 @@ from conftest import assert_equivalent, records
 from torch import nn
 
 X = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+MODULE = 'module attributes {test.text = "' + "[" * 1000 + '"} {'
 
 
 class Net(nn.Module):
@@ -175,6 +179,39 @@ def test_pipes_devices_and_links_stay_what_they_are(tool, model, tmp_path):
     device.symlink_to("/dev/full")
     assert "No space left" in tool.run(model, "-q", "-o", device, expect=2).stderr
     assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("arguments", [["-o", "out.pt"], ["--emit", "python", "-o", "out"]])
+def test_file_size_limit_is_an_error(tool, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    path = tool.trace(nn.Conv2d(64, 64, 3).eval(), torch.zeros(1, 64, 8, 8))
+    before = sorted(os.listdir("."))
+    done = subprocess.run(
+        [tool.program, path, "-q", *arguments],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert done.returncode == 2 and "File too large" in done.stderr
+    assert sorted(os.listdir(".")) == before
+
+
+@pytest.mark.parametrize("text", ["(" * 100000, "module {" * 20000, '"a"() {b = ' + "[" * 100000])
+def test_brackets_without_end_are_refused(tool, model, tmp_path, text):
+    (tmp_path / "deep.mlir").write_text("// [[[\n" + text)
+    result = tool.run(tmp_path / "deep.mlir", "-q", expect=2)
+    assert "deep.mlir: error: line 2: more than 256 brackets" in result.stderr
+    (tmp_path / "deep.json").write_text("[" * 100000)
+    result = tool.run("--check", model, "--baseline", tmp_path / "deep.json", expect=2)
+    assert "more than 256 brackets" in result.stderr
+
+
+def test_brackets_in_strings_and_comments_do_not_count(tool, model, tmp_path):
+    tool.run(model, "-q", "-o", tmp_path / "model.mlir")
+    text = (tmp_path / "model.mlir").read_text()
+    text = "// " + "[" * 1000 + "\n" + text.replace("module {", MODULE, 1)
+    (tmp_path / "more.mlir").write_text(text)
+    tool.run(tmp_path / "more.mlir", "-q", "-o", tmp_path / "more.pt")
 
 
 def test_unwritable_outputs(tool, model, tmp_path):

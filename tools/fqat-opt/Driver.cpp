@@ -14,6 +14,7 @@
 #include "fqat/Proof/Proof.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
+#include "fqat/Support/Nesting.h"
 #include "fqat/Support/OutputPath.h"
 #include "fqat/TorchScript/Export.h"
 #include "fqat/TorchScript/Import.h"
@@ -21,6 +22,7 @@
 #include "fqat/TorchScript/Verify.h"
 #include "fqat/TorchScript/Zip.h"
 
+#include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Diagnostics.h"
@@ -186,6 +188,12 @@ OwningOpRef<mlir::ModuleOp> Driver::read() {
       fail(input, message);
       return nullptr;
     }
+    if (!isBytecode(*buffer))
+      if (llvm::Error error =
+              checkNesting(buffer->getBuffer(), /*hasComments=*/true)) {
+        fail(input, llvm::toString(std::move(error)));
+        return nullptr;
+      }
     auto sources = std::make_shared<llvm::SourceMgr>();
     sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
     auto model =

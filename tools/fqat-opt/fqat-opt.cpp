@@ -31,6 +31,7 @@
 #include <mimalloc.h>
 #endif
 
+#include <csignal>
 #include <mutex>
 
 using namespace llvm;
@@ -320,6 +321,8 @@ static int runMain(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   sys::PrintStackTraceOnErrorSignal(argv[0]);
+  // A file that may not grow any more is an error of what is written to it.
+  (void)std::signal(SIGXFSZ, SIG_IGN);
 #ifdef FQAT_ENABLE_MIMALLOC
   // What one step gives back the next one takes: the system would have to clear
   // it in between.

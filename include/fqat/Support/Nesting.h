@@ -1,0 +1,26 @@
+//===- Nesting.h - How deep the brackets of a text are -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FQAT_SUPPORT_NESTING_H
+#define FQAT_SUPPORT_NESTING_H
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+
+namespace fqat {
+
+/// MLIR's parser and LLVM's of JSON call themselves at each bracket, and run
+/// out of stack where a file has very many. Fails if more than 256 of `{`, `[`
+/// and
+/// `(` are open at one place, strings and, with `hasComments`, what follows
+/// `//` in a line left out.
+llvm::Error checkNesting(llvm::StringRef text, bool hasComments);
+
+} // namespace fqat
+
+#endif // FQAT_SUPPORT_NESTING_H
