@@ -261,11 +261,10 @@ static void addErrors(const Pair &pair, const Tolerance &tolerance,
     // Branches that nothing foretells would take most of the time.
     bool isWrong = !isEqual(kit[i], board[i], tolerance);
     different += isWrong;
-    if (isWrong && first == count)
+    if (first == count && isWrong)
       first = i;
-    double counted = isWrong ? magnitude : -1;
-    if (counted > worstMagnitude) {
-      worstMagnitude = counted;
+    if (magnitude > worstMagnitude && isWrong) {
+      worstMagnitude = magnitude;
       worst = i;
     }
     if (map && isWrong)
