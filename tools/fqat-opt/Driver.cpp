@@ -144,7 +144,15 @@ void Driver::handle(Diagnostic &diagnostic) {
   } else if (diagnostic.getSeverity() == DiagnosticSeverity::Warning) {
     kind = "warning";
   }
+  // Of several models, it must be told which.
+  bool isNamed = StringRef(message).contains(input);
+  if (place.file.empty() && !isNamed) {
+    place.file = input;
+    isNamed = true;
+  }
   printer.print(kind, place, message);
+  if (kind == "error" && options.inputs.size() > 1 && !isNamed)
+    printer.print("note", Place{"", input}, "it is an error of this model");
   for (Diagnostic &note : diagnostic.getNotes())
     printer.print("note", makePlace(note.getLocation(), "", ""), note.str());
 }
