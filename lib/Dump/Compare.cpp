@@ -127,22 +127,10 @@ struct Findings {
 };
 } // namespace
 
-/// The element behind `index` by `offset` in the order of rows.
-static Index advance(const Shape &shape, Index index, uint64_t offset) {
-  index.w += offset;
-  index.h += index.w / shape.w;
-  index.w %= shape.w;
-  return index;
-}
-
 /// Where the board's file has the element of a position, its header counted.
 static uint64_t getByte(const Pair &pair, uint64_t position) {
   return pair.board->getOffset() +
          position * getBits(pair.boardFormat.type) / 8;
-}
-
-static unsigned getNibble(const Format &format, uint64_t position) {
-  return (position ^ static_cast<uint64_t>(format.isSwapped)) & 1;
 }
 
 /// Where the element of an index lies.
@@ -157,7 +145,7 @@ static Difference locate(const Pair &pair, const Index &index, float kit,
   uint64_t position = pair.boardFormat.getPosition(pair.shape, index);
   difference.boardByte = getByte(pair, position);
   if (isPacked(pair.boardFormat.type))
-    difference.boardNibble = getNibble(pair.boardFormat, position);
+    difference.boardNibble = pair.boardFormat.getNibble(position);
   return difference;
 }
 
@@ -235,7 +223,7 @@ static void writeTable(const Pair &pair, const Tolerance &tolerance,
       os << index.n << ',' << index.c << ',' << index.h << ',' << index.w << ','
          << kitIndex << ',' << getByte(pair, position) << ',';
       if (isPacked(format.type))
-        os << getNibble(format, position);
+        os << format.getNibble(position);
       writeNumber(left);
       writeNumber(right);
       writeNumber(getMagnitude(left, right));

@@ -13,9 +13,12 @@
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
 
+#include <cmath>
 #include <cstring>
 
 using namespace llvm;
@@ -58,6 +61,20 @@ std::string getName(const Order &order) {
   for (Axis axis : order)
     name += "CHW"[axis];
   return name;
+}
+
+std::string spellNumber(double value) {
+  for (int digits = 6; digits <= 9; ++digits) {
+    std::string text;
+    raw_string_ostream(text) << llvm::format("%.*g", digits, value);
+    double read;
+    if (std::isnan(value) ||
+        (to_float(text, read) &&
+         static_cast<float>(read) == static_cast<float>(value)) ||
+        digits == 9)
+      return text;
+  }
+  return "";
 }
 
 std::string Shape::str() const {
@@ -109,12 +126,6 @@ Format::Strides Format::getStrides(const Shape &shape) const {
 uint64_t Format::getSize(const Shape &shape) const {
   uint64_t elements = getStrides(shape).n * shape.n;
   return isPacked(type) ? (elements + 1) / 2 : elements * getBits(type) / 8;
-}
-
-uint64_t Format::getPosition(const Shape &shape, const Index &index) const {
-  Strides strides = getStrides(shape);
-  return index.n * strides.n + index.c * strides.axes[C] +
-         index.h * strides.axes[H] + index.w * strides.axes[W];
 }
 
 std::string Format::findFault(const Shape &shape) const {
@@ -372,13 +383,10 @@ void Reader::convert(uint64_t position, uint64_t count, float *out,
 const float *Reader::read(const Index &index, uint64_t count,
                           float *scratch) const {
   const uint64_t stride = strides.axes[W];
-  uint64_t position = index.n * strides.n + index.c * strides.axes[C] +
-                      index.h * strides.axes[H] + index.w * stride;
+  uint64_t position = strides.getPosition(index);
   const char *bytes = data;
-  // The lowest bit of a position says which nibble it is.
-  const unsigned swap = format.isSwapped ? 1 : 0;
-  auto getNibble = [bytes, swap](uint64_t at) {
-    unsigned shift = ((at ^ swap) & 1) * 4;
+  auto getNibble = [bytes, format = format](uint64_t at) {
+    unsigned shift = format.getNibble(at) * 4;
     return (static_cast<uint8_t>(bytes[at / 2]) >> shift) & 15;
   };
   switch (format.type) {

@@ -44,30 +44,37 @@ Tolerance PairSettings::getTolerance() const {
   return tolerance;
 }
 
-Expected<Pair> makePair(const DumpFile &kit, const DumpFile &board,
+Expected<Pair> openPair(StringRef kit, StringRef board,
                         const PairSettings &settings) {
   if (std::string fault = settings.findFault(); !fault.empty())
     return createStringError(fault);
-  Pair pair{&kit, &board, {}, {}, {}};
+  Pair pair;
   pair.kitFormat.order = settings.kitOrder;
   pair.boardFormat.order = settings.boardOrder;
   pair.boardFormat.scale = settings.scale;
   pair.boardFormat.zero = settings.zero;
   std::optional<Shape> shape = settings.shape;
   struct Side {
-    const DumpFile &file;
+    StringRef path;
+    std::shared_ptr<const DumpFile> &file;
     Format &format;
     const std::optional<ElementType> &type;
   };
-  for (auto [file, format, type] :
-       {Side{kit, pair.kitFormat, settings.kitType},
-        Side{board, pair.boardFormat, settings.boardType}}) {
-    Expected<ElementType> resolved = file.resolveType(type);
+  Side sides[] = {{kit, pair.kit, pair.kitFormat, settings.kitType},
+                  {board, pair.board, pair.boardFormat, settings.boardType}};
+  for (Side &side : sides) {
+    Expected<DumpFile> file = DumpFile::open(side.path);
+    if (!file)
+      return file.takeError();
+    side.file = std::make_shared<DumpFile>(std::move(*file));
+  }
+  for (auto &[path, file, format, type] : sides) {
+    Expected<ElementType> resolved = file->resolveType(type);
     if (!resolved)
       return resolved.takeError();
     format.type = *resolved;
     format.isPadded = settings.isPadded;
-    auto either = file.resolveShape(format, shape);
+    auto either = file->resolveShape(format, shape);
     if (!either)
       return either.takeError();
     shape = *either;
@@ -76,10 +83,9 @@ Expected<Pair> makePair(const DumpFile &kit, const DumpFile &board,
     return createStringError("raw files do not tell their shape: say --shape "
                              "N,C,H,W");
   pair.shape = *shape;
-  if (Error error = kit.check(pair.kitFormat, *shape))
-    return std::move(error);
-  if (Error error = board.check(pair.boardFormat, *shape))
-    return std::move(error);
+  for (const Side &side : sides)
+    if (Error error = side.file->check(side.format, *shape))
+      return std::move(error);
   return pair;
 }
 
@@ -88,27 +94,16 @@ Expected<Pair> makePair(const DumpFile &kit, const DumpFile &board,
 //===----------------------------------------------------------------------===//
 
 static LayerResult compareLayer(const Layer &layer) {
-  auto run = [&]() -> Expected<Comparison> {
-    Expected<DumpFile> kit = DumpFile::open(layer.kit);
-    if (!kit)
-      return kit.takeError();
-    Expected<DumpFile> board = DumpFile::open(layer.board);
-    if (!board)
-      return board.takeError();
-    Expected<Pair> pair = makePair(*kit, *board, layer.settings);
-    if (!pair)
-      return pair.takeError();
-    CompareOptions options;
-    options.tolerance = layer.settings.getTolerance();
-    options.numThreads = 1;
-    return compare(*pair, options);
-  };
   LayerResult result;
-  Expected<Comparison> comparison = run();
-  if (comparison)
-    result.comparison = std::move(*comparison);
-  else
-    result.error = toString(comparison.takeError());
+  Expected<Pair> pair = openPair(layer.kit, layer.board, layer.settings);
+  if (!pair) {
+    result.error = toString(pair.takeError());
+    return result;
+  }
+  CompareOptions options;
+  options.tolerance = layer.settings.getTolerance();
+  options.numThreads = 1;
+  result.comparison = compare(*pair, options);
   return result;
 }
 

@@ -9,9 +9,7 @@
 #include "fqat/Dump/Pack.h"
 #include "Walk.h"
 
-#include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/raw_ostream.h"
 
 #include <cmath>
 #include <cstring>
@@ -26,13 +24,6 @@ Format getPackedFormat(bool isSigned, bool isPadded) {
   packed.order = kNHWC;
   packed.isPadded = isPadded;
   return packed;
-}
-
-/// A number as people write it.
-static std::string spell(float value) {
-  std::string text;
-  raw_string_ostream(text) << llvm::format("%.9g", value);
-  return text;
 }
 
 /// The 4-bit number of a value; nothing if it has none.
@@ -84,13 +75,12 @@ Error pack(const DumpFile &input, const Format &format, const Shape &shape,
       for (uint64_t k = 0; k != piece.count; ++k, byte += bytesPerPixel) {
         std::optional<uint8_t> nibble = getNibble(row[k], options);
         if (!nibble) {
-          uint64_t w = index.w + k;
-          Index place = {index.n, index.c, index.h + w / shape.w, w % shape.w};
+          Index place = advance(shape, index, k);
           return createStringError(
               formatv("{0}: the value {1} at n={2} c={3} h={4} w={5} (index "
                       "{6}) {7}",
-                      input.getPath(), spell(row[k]), place.n, place.c, place.h,
-                      place.w, format.getPosition(shape, place),
+                      input.getPath(), spellNumber(row[k]), place.n, place.c,
+                      place.h, place.w, format.getPosition(shape, place),
                       explainFault(row[k], options))
                   .str());
         }
@@ -113,8 +103,7 @@ Error unpack(const DumpFile &input, const Format &packed, const Shape &shape,
     return output.takeError();
   Reader reader(input, packed, shape);
   Format::Strides strides = plain.getStrides(shape);
-  bool isFlat = strides.axes[H] == strides.axes[W] * shape.w;
-  Pieces pieces(shape, reader.isFlat() && isFlat);
+  Pieces pieces(shape, reader.isFlat() && strides.areFlat(shape));
   std::vector<float> scratch(pieces.getLength());
   const unsigned elementSize = getBits(plain.type) / 8;
   for (uint64_t i = 0; i != pieces.size(); ++i) {

@@ -17,7 +17,6 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/raw_ostream.h"
 
 #include <algorithm>
 #include <cmath>
@@ -101,7 +100,8 @@ bool Search::findTransposed() {
     candidates = {{kNCHW, boardOrder}, {kNHWC, boardOrder}};
   for (const Order &kit : {kitOrder, kNCHW, kNHWC})
     for (const Order &board : orders)
-      candidates.emplace_back(kit, board);
+      if (!is_contained(candidates, std::pair(kit, board)))
+        candidates.emplace_back(kit, board);
   for (const auto &[kit, board] : candidates) {
     if (getAxes(kit) == getAxes(kitOrder) &&
         getAxes(board) == getAxes(boardOrder))
@@ -187,13 +187,6 @@ bool Search::findSwapped() {
   return false;
 }
 
-/// A power of two, or a little more, in full.
-static std::string getNumber(double value) {
-  std::string text;
-  raw_string_ostream(text) << llvm::format("%.9g", value);
-  return text;
-}
-
 bool Search::findScaled() {
   // The power of two that most elements are apart.
   SmallVector<double> exponents;
@@ -222,8 +215,8 @@ bool Search::findScaled() {
     return false;
   return say(formatv("scaled by 2^{0}", static_cast<int>(exponent)).str(),
              "each value of the board is the kit's times " +
-                 Twine(getNumber(std::exp2(exponent))) + "; --scale " +
-                 getNumber(other.boardFormat.scale) + " makes them equal");
+                 Twine(spellNumber(std::exp2(exponent))) + "; --scale " +
+                 spellNumber(other.boardFormat.scale) + " makes them equal");
 }
 
 void findVerdict(const Pair &pair, const Tolerance &tolerance,

@@ -10,8 +10,8 @@
 // lies across the one layout and along the other is still in the cache when it
 // is needed again:
 //
-//   NCHW: c0 [p0 p1 p2 ...] c1 [p0 p1 p2 ...]    NHWC: p0 [c0 c1] p1 [c0 c1]
-//   ...
+//   NCHW: c0 [p0 p1 p2 ...] c1 [p0 p1 p2 ...]
+//   NHWC: p0 [c0 c1 ...] p1 [c0 c1 ...]
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,6 +27,14 @@
 #include <vector>
 
 namespace fqat::dump {
+
+/// The element behind `index` by `offset` in the order of rows.
+inline Index advance(const Shape &shape, Index index, uint64_t offset) {
+  index.w += offset;
+  index.h += index.w / shape.w;
+  index.w %= shape.w;
+  return index;
+}
 
 /// Some pixels, in the order of rows, of one image.
 struct Piece {

@@ -93,7 +93,7 @@ Outputs::~Outputs() {
   }
 }
 
-Expected<Outputs::Output *> Outputs::add(StringRef path) {
+Expected<Outputs::Output *> Outputs::open(StringRef path) {
   auto output = std::make_unique<Output>();
   output->name = path.str();
   output->place = OutputPath::resolve(path);
@@ -105,45 +105,41 @@ Expected<Outputs::Output *> Outputs::add(StringRef path) {
   for (const auto &other : outputs)
     if (other->place.path == output->place.path)
       return output->fail("two outputs have this name");
+  if (Error error =
+          output->place.isSpecial ? output->openSpecial() : output->openFile())
+    return std::move(error);
   outputs.push_back(std::move(output));
   return outputs.back().get();
 }
 
-Expected<raw_ostream *> Outputs::openStream(StringRef path) {
-  Expected<Output *> output = add(path);
+Error Outputs::openStream(StringRef path, raw_ostream *&stream) {
+  if (path.empty())
+    return Error::success();
+  Expected<Output *> output = open(path);
   if (!output)
     return output.takeError();
   Output &made = **output;
-  if (made.place.isSpecial) {
-    if (Error error = made.openSpecial())
-      return std::move(error);
-    return made.stream.get();
-  }
-  if (Error error = made.openFile())
-    return std::move(error);
-  made.stream = std::make_unique<raw_fd_ostream>(made.temporary->FD,
-                                                 /*shouldClose=*/false);
-  return made.stream.get();
+  if (made.temporary)
+    made.stream = std::make_unique<raw_fd_ostream>(made.temporary->FD,
+                                                   /*shouldClose=*/false);
+  stream = made.stream.get();
+  return Error::success();
 }
 
 Expected<uint8_t *> Outputs::openArray(StringRef path, uint64_t size) {
-  Expected<Output *> output = add(path);
+  Expected<Output *> output = open(path);
   if (!output)
     return output.takeError();
   Output &made = **output;
-  if (made.place.isSpecial) {
-    if (Error error = made.openSpecial())
+  if (made.temporary) {
+    if (Error error = made.map(size))
       return std::move(error);
-    made.memory = WritableMemoryBuffer::getNewUninitMemBuffer(size);
-    if (!made.memory)
-      return made.fail("there is not enough memory");
-    return reinterpret_cast<uint8_t *>(made.memory->getBufferStart());
+    return reinterpret_cast<uint8_t *>(made.region.data());
   }
-  if (Error error = made.openFile())
-    return std::move(error);
-  if (Error error = made.map(size))
-    return std::move(error);
-  return reinterpret_cast<uint8_t *>(made.region.data());
+  made.memory = WritableMemoryBuffer::getNewUninitMemBuffer(size);
+  if (!made.memory)
+    return made.fail("there is not enough memory");
+  return reinterpret_cast<uint8_t *>(made.memory->getBufferStart());
 }
 
 Error Outputs::commit() {

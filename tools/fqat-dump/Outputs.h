@@ -28,8 +28,9 @@ public:
   explicit Outputs(llvm::ArrayRef<std::string> inputs = {});
   ~Outputs();
 
-  /// Opens a text, or what else is written from its beginning to its end.
-  llvm::Expected<llvm::raw_ostream *> openStream(llvm::StringRef path);
+  /// Opens a text, or what else is written from its beginning to its end;
+  /// leaves `stream` alone where there is no path.
+  llvm::Error openStream(llvm::StringRef path, llvm::raw_ostream *&stream);
   /// Opens a file of known size, to be filled in any order.
   llvm::Expected<uint8_t *> openArray(llvm::StringRef path, uint64_t size);
   /// Brings all of them to their places. Discarded without it.
@@ -37,7 +38,7 @@ public:
 
 private:
   struct Output;
-  llvm::Expected<Output *> add(llvm::StringRef path);
+  llvm::Expected<Output *> open(llvm::StringRef path);
 
   std::vector<std::string> inputs;
   std::vector<std::unique_ptr<Output>> outputs;

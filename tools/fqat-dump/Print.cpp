@@ -21,31 +21,15 @@ using namespace llvm;
 
 namespace fqat::dump {
 
-/// Enough digits to tell any two float32 from each other, and no more than it
-/// takes.
-static std::string spell(double value) {
-  for (int digits = 6; digits <= 9; ++digits) {
-    std::string text;
-    raw_string_ostream(text) << llvm::format("%.*g", digits, value);
-    double read;
-    if (std::isnan(value) ||
-        (to_float(text, read) &&
-         static_cast<float>(read) == static_cast<float>(value)) ||
-        digits == 9)
-      return text;
-  }
-  return "";
-}
-
 static void printDifference(raw_ostream &os, StringRef title,
                             const Difference &d) {
   os << formatv("  {0}  n={1} c={2} h={3} w={4}  kit[{5}] = {6}  board at byte "
                 "{7}",
                 title, d.index.n, d.index.c, d.index.h, d.index.w, d.kitIndex,
-                spell(d.kit), d.boardByte);
+                spellNumber(d.kit), d.boardByte);
   if (d.boardNibble)
     os << (*d.boardNibble == 0 ? ", low nibble" : ", high nibble");
-  os << " = " << spell(d.board) << '\n';
+  os << " = " << spellNumber(d.board) << '\n';
 }
 
 /// The channels or rows with the most errors.
@@ -63,7 +47,7 @@ static void printErrors(raw_ostream &os, StringRef title, StringRef letter,
                 all.size());
   for (size_t i : ArrayRef(order).take_front(std::min(most, numWrong)))
     os << formatv(" {0}={1}: {2} (up to {3}){4}", letter, i, all[i].different,
-                  spell(all[i].maxAbs),
+                  spellNumber(all[i].maxAbs),
                   i == order[std::min(most, numWrong) - 1] ? "" : ",");
   os << (numWrong > most ? ", ...\n" : "\n");
 }
@@ -73,7 +57,7 @@ void printComparison(raw_ostream &os, const Comparison &result) {
     os << result.count << " elements, equal";
     if (result.maxAbs != 0)
       os << " within the tolerance: largest |kit - board| "
-         << spell(result.maxAbs);
+         << spellNumber(result.maxAbs);
     os << '\n';
     return;
   }
@@ -86,7 +70,8 @@ void printComparison(raw_ostream &os, const Comparison &result) {
           : formatv("{0:f2}", percent).str();
   os << formatv("{0} of {1} elements differ ({2} %), largest |kit - board| "
                 "{3}\n",
-                result.different, result.count, share, spell(result.maxAbs));
+                result.different, result.count, share,
+                spellNumber(result.maxAbs));
   printDifference(os, "first", *result.first);
   printDifference(os, "worst", *result.worst);
   printErrors(os, "channels", "c", result.channels);
@@ -126,7 +111,7 @@ void printLayers(raw_ostream &os, ArrayRef<Layer> layers,
     }
     const Comparison &c = *result.comparison;
     os << formatv(" {0,12} {1,12} {2,12}", c.count, c.different,
-                  spell(c.maxAbs));
+                  spellNumber(c.maxAbs));
     os << (c.verdict.empty() ? "" : "  ") << c.verdict << '\n';
   }
 }
@@ -143,7 +128,7 @@ void printInfo(raw_ostream &os, StringRef path, const Info &info) {
     os << '\n';
   }
   auto show = [](const std::optional<double> &value) {
-    return value ? spell(*value) : std::string("none");
+    return value ? spellNumber(*value) : std::string("none");
   };
   os << formatv("read as {0}: min {1}, max {2}, mean {3}, {4} zeros, {5} NaN, "
                 "{6} infinite\n",

@@ -31,8 +31,6 @@ struct PairOptions {
   std::string shape, kitType, boardType, kitLayout = "nchw",
                                          boardLayout = "nhwc";
   PairSettings settings;
-  std::optional<uint32_t> ulp;
-  std::optional<double> lsb;
   unsigned numJobs = 0;
   Target json;
 };
@@ -75,19 +73,6 @@ static ExitCode finish(ExitCode code) {
 // Subcommands
 //===----------------------------------------------------------------------===//
 
-/// The format of the one file of a subcommand.
-static Expected<Format> readFormat(const DumpFile &file,
-                                   const Options &options) {
-  Expected<ElementType> type = file.resolveType(parseType(options.type));
-  if (!type)
-    return type.takeError();
-  Format format;
-  format.type = *type;
-  format.isPadded = options.isPadded;
-  format.order = isPacked(*type) ? kNHWC : *parseOrder(options.layout);
-  return format;
-}
-
 static Expected<std::optional<Shape>> readShape(StringRef text) {
   if (text.empty())
     return std::nullopt;
@@ -97,22 +82,47 @@ static Expected<std::optional<Shape>> readShape(StringRef text) {
   return *shape;
 }
 
-static ExitCode runInfo(const Options &options) {
+namespace {
+/// The one file of a subcommand, and how it is read.
+struct Input {
+  DumpFile file;
+  Format format;
+  std::optional<Shape> shape;
+};
+} // namespace
+
+/// `takesAll`: an array that is no feature by its dimensions has no shape,
+/// which is an error otherwise.
+static Expected<Input> openInput(const Options &options, bool takesAll) {
   Expected<DumpFile> file = DumpFile::open(options.file);
   if (!file)
-    return fail(file.takeError());
-  Expected<Format> format = readFormat(*file, options);
-  if (!format)
-    return fail(format.takeError());
+    return file.takeError();
+  Expected<ElementType> type = file->resolveType(parseType(options.type));
+  if (!type)
+    return type.takeError();
   Expected<std::optional<Shape>> shape = readShape(options.shape);
-  // An array of other dimensions can be looked at as well.
-  bool isFeature = !file->getNpy() || file->getNpy()->sizes.size() == 3 ||
-                   file->getNpy()->sizes.size() == 4;
-  if (shape && (isFeature || *shape))
-    shape = file->resolveShape(*format, *shape);
   if (!shape)
-    return fail(shape.takeError());
-  Expected<Info> info = describe(*file, *format, *shape);
+    return shape.takeError();
+  Input input{std::move(*file), {}, *shape};
+  input.format.type = *type;
+  input.format.isPadded = options.isPadded;
+  input.format.order = isPacked(*type) ? kNHWC : *parseOrder(options.layout);
+  const std::optional<NpyHeader> &npy = input.file.getNpy();
+  bool isFeature = !npy || npy->sizes.size() == 3 || npy->sizes.size() == 4;
+  if (takesAll && !isFeature && !input.shape)
+    return input;
+  shape = input.file.resolveShape(input.format, input.shape);
+  if (!shape)
+    return shape.takeError();
+  input.shape = *shape;
+  return input;
+}
+
+static ExitCode runInfo(const Options &options) {
+  Expected<Input> input = openInput(options, /*takesAll=*/true);
+  if (!input)
+    return fail(input.takeError());
+  Expected<Info> info = describe(input->file, input->format, input->shape);
   if (!info)
     return fail(info.takeError());
   if (options.isJSON)
@@ -133,8 +143,6 @@ static Expected<PairSettings> readSettings(const PairOptions &options) {
   settings.boardType = parseType(options.boardType);
   settings.kitOrder = *parseOrder(options.kitLayout);
   settings.boardOrder = *parseOrder(options.boardLayout);
-  settings.ulp = options.ulp;
-  settings.lsb = options.lsb;
   if (std::string fault = settings.findFault(); !fault.empty())
     return createStringError(fault);
   return settings;
@@ -144,13 +152,7 @@ static ExitCode runCompare(const Options &options) {
   Expected<PairSettings> settings = readSettings(options.pair);
   if (!settings)
     return fail(settings.takeError());
-  Expected<DumpFile> kit = DumpFile::open(options.kit);
-  if (!kit)
-    return fail(kit.takeError());
-  Expected<DumpFile> board = DumpFile::open(options.board);
-  if (!board)
-    return fail(board.takeError());
-  Expected<Pair> pair = makePair(*kit, *board, *settings);
+  Expected<Pair> pair = openPair(options.kit, options.board, *settings);
   if (!pair)
     return fail(pair.takeError());
   CompareOptions how;
@@ -158,20 +160,12 @@ static ExitCode runCompare(const Options &options) {
   how.numThreads = options.pair.numJobs;
   Outputs outputs(ArrayRef<std::string>{options.kit, options.board});
   raw_ostream *json = nullptr;
-  struct Stream {
-    StringRef path;
-    raw_ostream *&stream;
-  };
-  for (auto [path, stream] :
-       {Stream{options.csv, how.csv}, Stream{options.png, how.png},
-        Stream{options.pair.json, json}}) {
-    if (path.empty())
-      continue;
-    Expected<raw_ostream *> opened = outputs.openStream(path);
-    if (!opened)
-      return fail(opened.takeError());
-    stream = *opened;
-  }
+  if (Error error = outputs.openStream(options.csv, how.csv))
+    return fail(std::move(error));
+  if (Error error = outputs.openStream(options.png, how.png))
+    return fail(std::move(error));
+  if (Error error = outputs.openStream(options.pair.json, json))
+    return fail(std::move(error));
   if (!options.npy.empty()) {
     std::string header =
         makeNpyHeader(ElementType::F32, getSizes(pair->shape, kNCHW));
@@ -203,12 +197,8 @@ static ExitCode runCompareDirs(const Options &options) {
     return fail(layers.takeError());
   Outputs outputs(ArrayRef<std::string>{options.map});
   raw_ostream *json = nullptr;
-  if (!options.pair.json.empty()) {
-    Expected<raw_ostream *> opened = outputs.openStream(options.pair.json);
-    if (!opened)
-      return fail(opened.takeError());
-    json = *opened;
-  }
+  if (Error error = outputs.openStream(options.pair.json, json))
+    return fail(std::move(error));
   bool isTerminal = sys::Process::StandardErrIsDisplayed();
   bool hasProgress = options.progress || isTerminal;
   std::vector<LayerResult> results =
@@ -258,24 +248,18 @@ static ExitCode write(StringRef path, ElementType type,
 }
 
 static ExitCode runPack(const Options &options) {
-  Expected<DumpFile> file = DumpFile::open(options.file);
-  if (!file)
-    return fail(file.takeError());
-  Expected<Format> format = readFormat(*file, options);
-  if (!format)
-    return fail(format.takeError());
-  Expected<std::optional<Shape>> shape = readShape(options.shape);
-  if (shape)
-    shape = file->resolveShape(*format, *shape);
+  Expected<Input> input = openInput(options, /*takesAll=*/false);
+  if (!input)
+    return fail(input.takeError());
+  const std::optional<Shape> &shape = input->shape;
   if (!shape)
-    return fail(shape.takeError());
-  if (!*shape)
     return fail(options.file +
                 ": a raw file does not tell its shape: say --shape N,C,H,W");
   return write(options.output, ElementType::U8,
-               {(*shape)->n, (*shape)->h, (*shape)->w, ((*shape)->c + 1) / 2},
+               {shape->n, shape->h, shape->w, (shape->c + 1) / 2},
                [&](Allocate allocate) {
-                 return pack(*file, *format, **shape, options.pack, allocate);
+                 return pack(input->file, input->format, *shape, options.pack,
+                             allocate);
                });
 }
 
@@ -302,16 +286,32 @@ static ExitCode runUnpack(const Options &options) {
 // The command line
 //===----------------------------------------------------------------------===//
 
-static CLI::Validator isOneOf(std::vector<std::string> words) {
-  return CLI::IsMember(std::move(words), CLI::ignore_case).description("");
+/// An option that is one of a few words, `|` between them, in either case.
+static void addChoice(CLI::App &app, const std::string &name,
+                      std::string &choice, const std::string &description,
+                      StringRef words) {
+  SmallVector<StringRef> parts;
+  words.split(parts, '|');
+  std::vector<std::string> choices(parts.begin(), parts.end());
+  app.add_option(name, choice, description)
+      ->check(CLI::IsMember(choices, CLI::ignore_case).description(""))
+      ->type_name(words.str());
 }
 
 static void addLayout(CLI::App &app, const std::string &name,
                       std::string &layout, const std::string &description) {
-  app.add_option(name, layout, description)
-      ->check(isOneOf({"nchw", "nhwc"}))
-      ->capture_default_str()
-      ->type_name("nchw|nhwc");
+  addChoice(app, name, layout, description, "nchw|nhwc");
+  app.get_option(name)->capture_default_str();
+}
+
+/// The types of which a file can be, and those of elements that are not packed.
+static constexpr StringLiteral kTypes = "f32|u8|i8|u4|i4",
+                               kPlainTypes = "f32|u8|i8";
+
+static void addPad(CLI::App &app, bool &isPadded) {
+  app.add_flag("--pad", isPadded,
+               "Of an odd number of packed channels, the last is alone in its "
+               "byte");
 }
 
 static void addShape(CLI::App &app, std::string &shape, bool isRequired) {
@@ -336,17 +336,13 @@ static void addPairOptions(CLI::App &app, PairOptions &options) {
   addLayout(app, "--kit-layout", options.kitLayout, "Layout of the kit's file");
   addLayout(app, "--board-layout", options.boardLayout,
             "Layout of the board's file");
-  const std::string types = "f32|u8|i8|u4|i4";
-  auto isType = isOneOf({"f32", "u8", "i8", "u4", "i4"});
-  app.add_option("--kit-type", options.kitType,
-                 "Type of the kit's elements (default: f32, or a .npy's own)")
-      ->check(isType)
-      ->type_name(types);
-  app.add_option("--board-type", options.boardType,
-                 "Type of the board's; u4 and i4 lie two in a byte, the even "
-                 "channel low")
-      ->check(isType)
-      ->type_name(types);
+  addChoice(app, "--kit-type", options.kitType,
+            "Type of the kit's elements (default: f32, or a .npy's own)",
+            kTypes);
+  addChoice(app, "--board-type", options.boardType,
+            "Type of the board's; u4 and i4 lie two in a byte, the even "
+            "channel low",
+            kTypes);
   app.add_option("--scale", options.settings.scale,
                  "A value of the board is S * (element - Z), in float32")
       ->capture_default_str()
@@ -354,18 +350,17 @@ static void addPairOptions(CLI::App &app, PairOptions &options) {
   app.add_option("--zero", options.settings.zero, "Zero point of the board")
       ->capture_default_str()
       ->type_name("Z");
-  app.add_flag("--pad", options.settings.isPadded,
-               "Of an odd number of packed channels, the last is alone in its "
-               "byte");
+  addPad(app, options.settings.isPadded);
   app.add_option("--atol", options.settings.atol,
                  "Equal is |kit - board| <= ATOL + RTOL * |kit|")
       ->type_name("ATOL");
   app.add_option("--rtol", options.settings.rtol, "See --atol")
       ->type_name("RTOL");
-  app.add_option("--ulp", options.ulp,
+  app.add_option("--ulp", options.settings.ulp,
                  "Equal is at most K float32 numbers apart")
       ->type_name("K");
-  app.add_option("--lsb", options.lsb, "Equal is at most K steps of S apart")
+  app.add_option("--lsb", options.settings.lsb,
+                 "Equal is at most K steps of S apart")
       ->type_name("K");
   app.add_option("-j,--jobs", options.numJobs, "Threads (default: one a core)")
       ->type_name("N");
@@ -389,15 +384,11 @@ static int runMain(int argc, char **argv) {
   CLI::App *info =
       app.add_subcommand("info", "Size, range and likely mistakes of one file");
   info->add_option("FILE", options.file)->required();
-  info->add_option("--type", options.type,
-                   "What an element is (default: f32, or a .npy's own)")
-      ->check(isOneOf({"f32", "u8", "i8", "u4", "i4"}))
-      ->type_name("f32|u8|i8|u4|i4");
+  addChoice(*info, "--type", options.type,
+            "What an element is (default: f32, or a .npy's own)", kTypes);
   addShape(*info, options.shape, /*isRequired=*/false);
   addLayout(*info, "--layout", options.layout, "Layout of the file");
-  info->add_flag("--pad", options.isPadded,
-                 "Of an odd number of packed channels, the last is alone in "
-                 "its byte");
+  addPad(*info, options.isPadded);
   info->add_flag("--json", options.isJSON, "Print it as JSON");
 
   CLI::App *compare = app.add_subcommand(
@@ -445,15 +436,13 @@ static int runMain(int argc, char **argv) {
     addShape(*sub, options.shape, /*isRequired=*/!packs);
     addLayout(*sub, "--layout", options.layout,
               packs ? "Layout of IN" : "Layout of OUT");
-    sub->add_option("--type", options.type,
-                    packs ? "Type of IN (default: f32, or a .npy's own)"
-                          : "Type of OUT (default: f32)")
-        ->check(isOneOf({"f32", "u8", "i8"}))
-        ->type_name("f32|u8|i8");
+    addChoice(*sub, "--type", options.type,
+              packs ? "Type of IN (default: f32, or a .npy's own)"
+                    : "Type of OUT (default: f32)",
+              kPlainTypes);
     sub->add_flag("--signed", options.pack.isSigned,
                   "-8..7 in two's complement, not 0..15");
-    sub->add_flag("--pad", options.isPadded,
-                  "The last of an odd number of channels is alone in its byte");
+    addPad(*sub, options.isPadded);
   }
   packing->add_flag("--round", options.pack.rounds,
                     "Fractions go to the nearest number, halves to the even "

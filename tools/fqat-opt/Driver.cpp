@@ -479,15 +479,13 @@ ExitCode Driver::run() {
 ExitCode Driver::runSteps() {
   Emit emit = options.getEmit();
   StringRef extension = llvm::sys::path::extension(input);
-  if (options.verify &&
-      (emit != Emit::TorchScript ||
-       OutputPath::resolve(getOutputPath(options, input)).isSpecial ||
-       extension == ".mlir" || extension == ".mlirbc"))
+  std::string output = getOutputPath(options, input);
+  bool isSpecial = OutputPath::resolve(output).isSpecial;
+  if (options.verify && (emit != Emit::TorchScript || isSpecial ||
+                         extension == ".mlir" || extension == ".mlirbc"))
     return fail("--verify", "both models are run, so that the input and the "
                             "output must be TorchScript files");
-  std::string output = getOutputPath(options, input);
   // Most weights will be what they are, where they are.
-  bool isSpecial = OutputPath::resolve(output).isSpecial;
   if (options.writesModel() && emit == Emit::TorchScript && !isSpecial)
     if (ExitCode code = openOutput(output); code != Done)
       return code;

@@ -72,7 +72,7 @@ struct Comparison {
 
 /// Two dumps of one feature, which hold what is said of them.
 struct Pair {
-  const DumpFile *kit, *board;
+  std::shared_ptr<const DumpFile> kit, board;
   Format kitFormat, boardFormat;
   Shape shape;
 };

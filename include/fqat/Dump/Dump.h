@@ -88,15 +88,34 @@ struct Format {
   /// ones that pad counted; `n` stands for the images.
   struct Strides {
     uint64_t n, axes[3];
+
+    /// The position of an element among all, the ones that pad counted.
+    uint64_t getPosition(const Index &index) const {
+      return index.n * n + index.c * axes[C] + index.h * axes[H] +
+             index.w * axes[W];
+    }
+    /// Whether the rows of an image follow each other.
+    bool areFlat(const Shape &shape) const {
+      return axes[H] == axes[W] * shape.w;
+    }
   };
   Strides getStrides(const Shape &shape) const;
   /// Bytes of a file that holds `shape`.
   uint64_t getSize(const Shape &shape) const;
-  /// The position of an element among all, the ones that pad counted.
-  uint64_t getPosition(const Shape &shape, const Index &index) const;
+  uint64_t getPosition(const Shape &shape, const Index &index) const {
+    return getStrides(shape).getPosition(index);
+  }
+  /// Which nibble of its byte a packed element has: 0 for the low one.
+  unsigned getNibble(uint64_t position) const {
+    return (position ^ static_cast<uint64_t>(isSwapped)) & 1;
+  }
   /// Why a file cannot have this format; empty if it can.
   std::string findFault(const Shape &shape) const;
 };
+
+/// A number as people write it: enough digits to tell any two float32 from each
+/// other, and no more than it takes.
+std::string spellNumber(double value);
 
 /// What a `.npy` says of itself.
 struct NpyHeader {
@@ -159,7 +178,7 @@ public:
   Reader(const DumpFile &file, const Format &format, const Shape &shape);
 
   /// Whether the rows of an image follow each other.
-  bool isFlat() const { return strides.axes[H] == strides.axes[W] * shape.w; }
+  bool isFlat() const { return strides.areFlat(shape); }
   /// `count` elements from `index` on, along the columns and on into the rows
   /// below: into `scratch`, or where they lie in the file.
   const float *read(const Index &index, uint64_t count, float *scratch) const;

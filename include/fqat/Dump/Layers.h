@@ -33,8 +33,8 @@ struct PairSettings {
   Tolerance getTolerance() const;
 };
 
-/// The two files as a pair. Fails if they are not what the settings say.
-llvm::Expected<Pair> makePair(const DumpFile &kit, const DumpFile &board,
+/// Opens two files as a pair. Fails if they are not what the settings say.
+llvm::Expected<Pair> openPair(llvm::StringRef kit, llvm::StringRef board,
                               const PairSettings &settings);
 
 /// A layer of a network, with its two files.

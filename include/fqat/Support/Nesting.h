@@ -15,10 +15,10 @@
 namespace fqat {
 
 /// MLIR's parser and LLVM's of JSON call themselves at each bracket, and run
-/// out of stack where a file has very many. Fails if more than 256 of `{`, `[`
-/// and
-/// `(` are open at one place, strings and, with `hasComments`, what follows
-/// `//` in a line left out.
+/// out of stack where a file has very many. Fails if more than 256 braces,
+/// brackets and parentheses are open at one place. Strings are left out, and
+/// comments
+/// (`//` to the end of the line) if the text has them.
 llvm::Error checkNesting(llvm::StringRef text, bool hasComments);
 
 } // namespace fqat
