@@ -872,9 +872,8 @@ FailureOr<Code> Emitter::makeInstance(ModuleOp instance, bool atTarget) {
   if (form.kind == InstanceForm::Own)
     for (auto &[name, value] : constants[instance]) {
       std::optional<Code> spelled = spellTensor(value, 16);
-      if (!spelled) {
+      if (!spelled)
         spelled = addRecord(joinPath(instance.getSymName(), name), value);
-      }
       items.push_back(makeKeyword(name, *spelled));
     }
   if (Attribute state = instance.getStateAttr())
