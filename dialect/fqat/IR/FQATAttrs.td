@@ -70,6 +70,11 @@ def FQAT_BitsAttr : FQAT_Attr<"Bits", "bits"> {
 
 def FQAT_DeviceAttr : FQAT_Attr<"Device", "device"> {
   let summary = "A device, as torch spells it (`cpu`, `cuda:0`)";
+  let description = [{
+    ```mlir
+    #fqat.device<"cuda:0">
+    ```
+  }];
   let parameters = (ins StringRefParameter<>:$spelling);
   let assemblyFormat = "`<` $spelling `>`";
 }
@@ -85,6 +90,11 @@ def FQAT_DeviceAttr : FQAT_Attr<"Device", "device"> {
 
 def FQAT_ComplexAttr : FQAT_Attr<"Complex", "complex"> {
   let summary = "A complex number";
+  let description = [{
+    ```mlir
+    #fqat.complex<1.0 : f64, -0.0 : f64>
+    ```
+  }];
   // Floats with their types: what is not a number is printed by its bits.
   let parameters = (ins "::mlir::Attribute":$real, "::mlir::Attribute":$imag);
   let assemblyFormat = "`<` $real `,` $imag `>`";
@@ -119,6 +129,13 @@ def FQAT_ListAttr : FQAT_Attr<"List", "list"> {
 
 def FQAT_DictAttr : FQAT_Attr<"Dict", "dict"> {
   let summary = "A dict: keys and values in turn, in their order";
+  let description = [{
+    `as` is the type that the file gives it, as of a list.
+
+    ```mlir
+    #fqat.dict<["x", 1, "y", 2] as "Dict[str, int]">
+    ```
+  }];
   let parameters = (ins "::mlir::ArrayAttr":$items,
                         StringRefParameter<"", "\"\"">:$type_tag,
                         DefaultValuedParameter<"int64_t", "0">:$identity);
@@ -163,12 +180,22 @@ def FQAT_BuildAttr : FQAT_Attr<"Build", "build"> {
 
 def FQAT_GlobalAttr : FQAT_Attr<"Global", "global"> {
   let summary = "A name that a file refers to as it is: `torch.per_tensor_affine`";
+  let description = [{
+    ```mlir
+    #fqat.global<"torch.per_tensor_affine">
+    ```
+  }];
   let parameters = (ins StringRefParameter<>:$name);
   let assemblyFormat = "`<` $name `>`";
 }
 
 def FQAT_EnumAttr : FQAT_Attr<"Enum", "enum"> {
   let summary = "A member of an enum, as code names it";
+  let description = [{
+    ```mlir
+    #fqat.enum<"__torch__.Colour", "RED">
+    ```
+  }];
   let parameters = (ins StringRefParameter<>:$enum_name,
                         StringRefParameter<>:$member);
   let assemblyFormat = "`<` $enum_name `,` $member `>`";

@@ -78,6 +78,14 @@ def FQAT_AliasOp : FQAT_Op<"alias", [
     Symbol, HasParent<"::mlir::ModuleOp">,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "A second attribute that holds the same instance";
+  let description = [{
+    One module object under two attributes is one `fqat.module`, under the first
+    of them. The other is listed in `slots` like any, and declared as an alias.
+
+    ```mlir
+    fqat.alias @again = @conv
+    ```
+  }];
   let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$target);
   let assemblyFormat = "$sym_name `=` $target attr-dict";
 }
@@ -135,12 +143,37 @@ class FQAT_SlotOp<string mnemonic> : FQAT_Op<mnemonic, [
 }
 def FQAT_ParameterOp : FQAT_SlotOp<"parameter"> {
   let summary = "A slot that is a parameter";
+  let description = [{
+    The symbol is the instance's path and the slot's name, the value a tensor.
+    There is none where the instance carries its raw `state`.
+
+    ```mlir
+    fqat.parameter @conv.weight : !fqat.tensor
+      = #fqat.tensor<@"$s0", float32, [4], [1], requires_grad>
+    ```
+  }];
 }
 def FQAT_BufferOp : FQAT_SlotOp<"buffer"> {
   let summary = "A slot that is a buffer";
+  let description = [{
+    As a parameter, see `fqat.parameter`.
+
+    ```mlir
+    fqat.buffer @bn.running_mean : !fqat.tensor
+      = #fqat.tensor<@"$s0", float32, [4], [1]>
+    ```
+  }];
 }
 def FQAT_AttributeOp : FQAT_SlotOp<"attribute"> {
   let summary = "A slot that is neither parameter nor buffer";
+  let description = [{
+    The value is of any type that TorchScript has, tensors and lists included.
+    `training` is such a slot, because code can read it.
+
+    ```mlir
+    fqat.attribute @conv.training : !fqat.bool = false
+    ```
+  }];
 }
 
 //===----------------------------------------------------------------------===//
@@ -280,6 +313,12 @@ def FQAT_CallOp : FQAT_NamedResultsOp<"call", [
 def FQAT_CallFunctionOp : FQAT_NamedResultsOp<"call_function", [
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Calls a free function";
+  let description = [{
+    ```mlir
+    %y = fqat.call_function @"$__torch__.scale"(%x, %two)
+        : (!fqat.tensor, !fqat.int) -> !fqat.tensor
+    ```
+  }];
   let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyType>:$arguments);
   let results = (outs Variadic<AnyType>:$results);
   let assemblyFormat = [{
@@ -323,6 +362,13 @@ def FQAT_SetOp : FQAT_Op<"set", [
     MemoryEffects<[MemWrite]>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Writes a slot";
+  let description = [{
+    The value has the slot's type.
+
+    ```mlir
+    fqat.set @count = %n : !fqat.int
+    ```
+  }];
   let arguments = (ins FlatSymbolRefAttr:$slot, AnyType:$value);
   let assemblyFormat = "$slot `=` $value attr-dict `:` type($value)";
 }
@@ -356,14 +402,41 @@ class FQAT_ConstructOp<string mnemonic, string what> : FQAT_NamedResultsOp<
   }];
   let hasVerifier = 1;
 }
-def FQAT_TupleOp : FQAT_ConstructOp<"tuple", "Makes a tuple">;
-def FQAT_ListOp : FQAT_ConstructOp<"list", "Makes a list, which is mutable">;
+def FQAT_TupleOp : FQAT_ConstructOp<"tuple", "Makes a tuple"> {
+  let description = [{
+    ```mlir
+    %t = fqat.tuple(%x, %n) : (!fqat.tensor, !fqat.int) -> !fqat.tuple<tensor, int>
+    ```
+  }];
+}
+def FQAT_ListOp : FQAT_ConstructOp<"list", "Makes a list, which is mutable"> {
+  let description = [{
+    Two lists are two objects, whatever they hold.
+
+    ```mlir
+    %l = fqat.list(%x, %y) : (!fqat.tensor, !fqat.tensor) -> !fqat.list<tensor>
+    ```
+  }];
+}
 def FQAT_DictOp : FQAT_ConstructOp<"dict",
-    "Makes a dict of keys and values in turn">;
+    "Makes a dict of keys and values in turn"> {
+  let description = [{
+    ```mlir
+    %d = fqat.dict(%key, %x) : (!fqat.str, !fqat.tensor) -> !fqat.dict<str, tensor>
+    ```
+  }];
+}
 
 def FQAT_UnpackOp : FQAT_NamedResultsOp<"unpack", [
     MemoryEffects<[MemRead]>]> {
   let summary = "Takes a tuple or a list of known length apart";
+  let description = [{
+    Of a tuple, each element is a result.
+
+    ```mlir
+    %u:2 = fqat.unpack %l : (!fqat.list<tensor>) -> (!fqat.tensor, !fqat.tensor)
+    ```
+  }];
   let arguments = (ins AnyType:$aggregate);
   let results = (outs Variadic<AnyType>:$elements);
   let assemblyFormat = [{
@@ -432,6 +505,14 @@ def FQAT_OperatorOp : FQAT_NamedResultsOp<"op", [
 def FQAT_YieldOp : FQAT_Op<"yield", [
     Pure, ParentOneOf<["IfOp", "LoopOp", "ForkOp"]>, ReturnLike, Terminator]> {
   let summary = "Ends a region of an `fqat.if`, `fqat.loop` or `fqat.fork`";
+  let description = [{
+    The operands are what the arm gives, whether to go on and what the loop
+    carries, or what the future will hold.
+
+    ```mlir
+    fqat.yield %go_on, %x : !fqat.bool, !fqat.tensor
+    ```
+  }];
   let arguments = (ins Variadic<AnyType>:$operands);
   let assemblyFormat = "($operands^ `:` type($operands))? attr-dict";
   let builders = [OpBuilder<(ins), [{ build($_builder, $_state, {}); }]>];
