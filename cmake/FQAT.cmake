@@ -2,24 +2,34 @@
 
 # GCC 12 reports copies in std::string that cannot happen (GCC bug 105651), and
 # dangling pointers where an optional is taken apart.
-set(FQAT_WARNINGS -Wall -Wextra -Wno-unused-parameter -Wno-restrict
-    -Wno-stringop-overflow
-    -Wno-dangling-pointer)
+set(FQAT_WARNINGS -Wall -Wextra -Wno-unused-parameter)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND FQAT_WARNINGS -Wno-restrict -Wno-stringop-overflow
+       -Wno-dangling-pointer)
+else()
+  # GCC 12's library calls what it has deprecated itself, in std::stable_sort.
+  list(APPEND FQAT_WARNINGS -Wno-deprecated-declarations)
+endif()
 if(FQAT_WERROR)
   list(APPEND FQAT_WARNINGS -Werror)
 endif()
 
-# fqat_add_library(NAME SOURCES... [DEPENDS ...] LINK_LIBS ...)
-# A static library of the core. LLVM comes from its one shared library, MLIR
-# from its static ones; the two kinds of LLVM must never meet in one program.
+# fqat_add_library(NAME SOURCES... [EXPORT NAME] [DEPENDS ...] LINK_LIBS ...)
+# A static library, of the core unless it is exported elsewhere. LLVM comes from
+# its one shared library, MLIR from its static ones; the two kinds of LLVM must
+# never meet in one program.
 function(fqat_add_library name)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK_LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "" "EXPORT" "DEPENDS;LINK_LIBS" ${ARGN})
+  if(NOT ARG_EXPORT)
+    set(ARG_EXPORT FQATTargets)
+  endif()
   add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
   if(ARG_DEPENDS)
     add_dependencies(${name} ${ARG_DEPENDS})
   endif()
   target_compile_options(${name} PRIVATE ${FQAT_WARNINGS})
   target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS})
+  fqat_install_library(${name} ${ARG_EXPORT})
 endfunction()
 
 # fqat_add_tool(NAME SOURCES... LINK_LIBS ...)

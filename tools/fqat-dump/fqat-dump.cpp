@@ -6,18 +6,17 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Outputs.h"
 #include "Print.h"
 #include "fqat/Dump/Pack.h"
+#include "fqat/Support/Outputs.h"
+#include "fqat/Support/Program.h"
 
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Process.h"
-#include "llvm/Support/Signals.h"
 #include <CLI/CLI.hpp>
-#include <csignal>
-
 using namespace llvm;
 using namespace fqat::dump;
+using fqat::Outputs;
 
 namespace {
 
@@ -471,13 +470,6 @@ static int runMain(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  sys::PrintStackTraceOnErrorSignal(argv[0]);
-  // A file that may not grow any more is an error of what is written to it.
-  (void)std::signal(SIGXFSZ, SIG_IGN);
-  try {
-    return runMain(argc, argv);
-  } catch (const std::exception &error) {
-    errs() << "fqat-dump: internal error: " << error.what() << '\n';
-    return Internal;
-  }
+  return fqat::runProgram("fqat-dump", argv[0],
+                          [&] { return runMain(argc, argv); });
 }

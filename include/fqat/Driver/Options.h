@@ -6,10 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef FQAT_OPT_OPTIONS_H
-#define FQAT_OPT_OPTIONS_H
+#ifndef FQAT_DRIVER_OPTIONS_H
+#define FQAT_DRIVER_OPTIONS_H
 
 #include "fqat/Pipeline/Pipeline.h"
+
+#include "llvm/ADT/StringRef.h"
 
 #include <optional>
 #include <string>
@@ -67,9 +69,15 @@ struct Options {
   Emit getEmit() const;
 };
 
-/// Declares the command line. Its words are those of the design.
+/// Declares the command line. Its words are those of the design. What CLI11
+/// does not tell by itself is put into `options` when `app` has parsed.
 void declareOptions(CLI::App &app, Options &options);
+
+/// The version of the project, `1.2.3`.
+llvm::StringRef getVersion();
+/// That, and the versions of what it is built on, in a line.
+std::string getVersions();
 
 } // namespace fqat
 
-#endif // FQAT_OPT_OPTIONS_H
+#endif // FQAT_DRIVER_OPTIONS_H

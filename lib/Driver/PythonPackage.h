@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef FQAT_OPT_PYTHONPACKAGE_H
-#define FQAT_OPT_PYTHONPACKAGE_H
+#ifndef FQAT_LIB_DRIVER_PYTHONPACKAGE_H
+#define FQAT_LIB_DRIVER_PYTHONPACKAGE_H
 
 #include "fqat/Python/Emit.h"
 
@@ -27,4 +27,4 @@ llvm::Error writePythonPackage(const PythonModel &python, mlir::ModuleOp model,
 
 } // namespace fqat
 
-#endif // FQAT_OPT_PYTHONPACKAGE_H
+#endif // FQAT_LIB_DRIVER_PYTHONPACKAGE_H

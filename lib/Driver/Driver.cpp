@@ -31,13 +31,18 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Support/FileUtilities.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 
+#include <array>
+#include <csignal>
+#include <fcntl.h>
 #include <mutex>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace mlir;
@@ -70,6 +75,11 @@ struct Driver::PendingOutput {
   ScratchArchive archive;
   bool isKept = false;
 };
+
+static bool isIR(StringRef path) {
+  StringRef extension = llvm::sys::path::extension(path);
+  return extension == ".mlir" || extension == ".mlirbc";
+}
 
 ExitCode fail(raw_ostream &os, StringRef subject, const Twine &message) {
   TextPrinter(os, nullptr).print("error", Place{"", subject.str()}, message);
@@ -144,6 +154,9 @@ void Driver::handle(Diagnostic &diagnostic) {
   } else if (diagnostic.getSeverity() == DiagnosticSeverity::Warning) {
     kind = "warning";
   }
+  // Of IR, the location without a line is that of the file that it came from.
+  if (place.line == 0 && !place.file.empty() && isIR(input))
+    place.file.clear();
   // Of several models, it must be told which.
   bool isNamed = StringRef(message).contains(input);
   if (place.file.empty() && !isNamed) {
@@ -186,30 +199,93 @@ std::optional<StringRef> Driver::readSource(StringRef file) {
   return text ? std::optional<StringRef>(*text) : std::nullopt;
 }
 
-OwningOpRef<mlir::ModuleOp> Driver::read() {
-  StringRef extension = llvm::sys::path::extension(input);
-  if (extension == ".mlir" || extension == ".mlirbc") {
-    // The blobs of bytecode stay in the buffer, aligned as they were.
-    std::string message;
-    auto buffer = openInputFile(input, llvm::Align(64), &message);
-    if (!buffer) {
-      fail(input, message);
+/// Why a file cannot be IR; empty if it can. Only its beginning is looked at: a
+/// wrong file may be of any size.
+static std::string findNoIR(StringRef path) {
+  // A pipe gives its bytes once.
+  if (!llvm::sys::fs::is_regular_file(path))
+    return "";
+  std::array<char, 4096> begin;
+  auto file = llvm::sys::fs::openNativeFileForRead(path);
+  if (!file)
+    return errorToErrorCode(file.takeError()).message();
+  llvm::scope_exit close([&] { (void)llvm::sys::fs::closeFile(*file); });
+  auto size = llvm::sys::fs::readNativeFileSlice(*file, begin, 0);
+  if (!size)
+    return errorToErrorCode(size.takeError()).message();
+  StringRef text(begin.data(), *size);
+  if (text.starts_with("PK"))
+    return "this is a zip archive, not MLIR; a TorchScript file is called .pt";
+  bool isBytecode = text.starts_with("ML\xefR");
+  if (llvm::sys::path::extension(path) == ".mlirbc" && !isBytecode)
+    return "this is no MLIR bytecode";
+  if (!isBytecode && text.contains('\0'))
+    return "this is no text, so no MLIR";
+  return "";
+}
+
+/// Whether `parse` ends, and not with a crash: a child process tries it. MLIR's
+/// reader of bytecode trusts what it reads.
+static bool survives(llvm::function_ref<void()> parse) {
+  constexpr unsigned maxSeconds = 60;
+  pid_t child = fork();
+  if (child < 0)
+    return true;
+  if (child == 0) {
+    // The handlers are the parent's, and so are the files that they remove.
+    for (int signal : {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGINT,
+                       SIGTERM, SIGHUP, SIGALRM})
+      (void)std::signal(signal, SIG_DFL);
+    int null = ::open("/dev/null", O_WRONLY);
+    for (int stream : {STDOUT_FILENO, STDERR_FILENO})
+      (void)::dup2(null, stream);
+    (void)::alarm(maxSeconds);
+    parse();
+    ::_exit(0);
+  }
+  int status;
+  while (::waitpid(child, &status, 0) < 0)
+    if (errno != EINTR)
+      return true;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+OwningOpRef<mlir::ModuleOp> Driver::readIR() {
+  std::string message = findNoIR(input);
+  std::unique_ptr<llvm::MemoryBuffer> buffer;
+  // The blobs of bytecode stay in the buffer, aligned as they were.
+  if (message.empty())
+    buffer = openInputFile(input, llvm::Align(64), &message);
+  if (!buffer) {
+    fail(input, message);
+    return nullptr;
+  }
+  bool isCode = isBytecode(*buffer);
+  if (!isCode)
+    if (llvm::Error error =
+            checkNesting(buffer->getBuffer(), /*hasComments=*/true)) {
+      fail(input, llvm::toString(std::move(error)));
       return nullptr;
     }
-    if (!isBytecode(*buffer))
-      if (llvm::Error error =
-              checkNesting(buffer->getBuffer(), /*hasComments=*/true)) {
-        fail(input, llvm::toString(std::move(error)));
-        return nullptr;
-      }
-    auto sources = std::make_shared<llvm::SourceMgr>();
-    sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
-    auto model =
-        parseSourceFile<mlir::ModuleOp>(sources, ParserConfig(&context));
-    if (!model || failed(checkModel(*model)))
-      return nullptr;
-    return model;
+  auto sources = std::make_shared<llvm::SourceMgr>();
+  sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+  OwningOpRef<mlir::ModuleOp> model;
+  auto parse = [&] {
+    model = parseSourceFile<mlir::ModuleOp>(sources, ParserConfig(&context));
+  };
+  if (isCode && !survives(parse)) {
+    fail(input, "the bytecode is damaged");
+    return nullptr;
   }
+  parse();
+  if (!model || failed(checkModel(*model)))
+    return nullptr;
+  return model;
+}
+
+OwningOpRef<mlir::ModuleOp> Driver::read() {
+  if (isIR(input))
+    return readIR();
   return importTorchScript(input, &context, options.pipeline.nopName, &phases,
                            pending ? &pending->archive.weights : nullptr);
 }
@@ -319,8 +395,10 @@ ExitCode Driver::writeTo(mlir::ModuleOp model, raw_ostream &stream,
 }
 
 ExitCode Driver::openOutput(StringRef output) {
-  auto file = llvm::sys::fs::TempFile::create(OutputPath::resolve(output).path +
-                                              ".%%%%%%.tmp");
+  OutputPath place = OutputPath::resolve(output);
+  if (place.error)
+    return fail(output, place.error.message());
+  auto file = llvm::sys::fs::TempFile::create(place.getTemporaryPattern());
   if (!file)
     return fail(output, llvm::toString(file.takeError()));
   pending = std::make_unique<PendingOutput>(std::move(*file));
@@ -451,11 +529,12 @@ ExitCode Driver::verifyFile(const std::string &path) {
   if (!comparison)
     return fail("--verify", llvm::toString(comparison.takeError()));
   if (!comparison->originalFailure.empty()) {
+    std::string why = "the original itself fails on these inputs: " +
+                      comparison->originalFailure;
+    if (!options.verifyInputs.empty())
+      return fail(options.verifyInputs, why);
     printer.print("warning", makePlace(UnknownLoc::get(&context), "", ""),
-                  input +
-                      ": not verified: the original itself fails on these "
-                      "inputs: " +
-                      comparison->originalFailure);
+                  input + ": not verified: " + why);
     return Done;
   }
   if (comparison->difference.empty())
@@ -465,9 +544,11 @@ ExitCode Driver::verifyFile(const std::string &path) {
   return NotProved;
 }
 
+void Driver::discardOutput() { pending.reset(); }
+
 ExitCode Driver::run() {
   ExitCode code = runSteps();
-  pending.reset();
+  discardOutput();
   report.exitCode = code;
   if (options.verbose)
     for (auto [name, seconds] : phases.getSteps())
@@ -478,11 +559,9 @@ ExitCode Driver::run() {
 
 ExitCode Driver::runSteps() {
   Emit emit = options.getEmit();
-  StringRef extension = llvm::sys::path::extension(input);
   std::string output = getOutputPath(options, input);
   bool isSpecial = OutputPath::resolve(output).isSpecial;
-  if (options.verify && (emit != Emit::TorchScript || isSpecial ||
-                         extension == ".mlir" || extension == ".mlirbc"))
+  if (options.verify && (emit != Emit::TorchScript || isSpecial || isIR(input)))
     return fail("--verify", "both models are run, so that the input and the "
                             "output must be TorchScript files");
   // Most weights will be what they are, where they are.

@@ -123,8 +123,8 @@ llvm::Error writePythonPackage(const PythonModel &python, mlir::ModuleOp model,
   SmallString<128> scratch;
   llvm::sys::fs::createUniquePath(path + ".%%%%%%.tmp", scratch,
                                   /*MakeAbsolute=*/false);
-  if (std::error_code code =
-          llvm::sys::fs::create_directory(scratch, /*IgnoreExisting=*/false))
+  if (std::error_code code = llvm::sys::fs::create_directory(
+          scratch, /*IgnoreExisting=*/false, llvm::sys::fs::all_all))
     return llvm::errorCodeToError(code);
   llvm::scope_exit cleanUp([&] { discard(scratch); });
   auto writeText = [&](StringRef name, StringRef text) {

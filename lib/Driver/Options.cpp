@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Options.h"
+#include "fqat/Driver/Options.h"
 
 #include "fqat/TorchScript/Export.h"
 
@@ -38,8 +38,10 @@ bool Options::drawsModels() const {
   });
 }
 
-static std::string getVersion() {
-  return formatv("fqat-opt {0} (MLIR {1}, libtorch {2})", FQAT_VERSION,
+StringRef getVersion() { return FQAT_VERSION; }
+
+std::string getVersions() {
+  return formatv("fqat-opt {0} (MLIR {1}, libtorch {2})", getVersion(),
                  LLVM_VERSION_STRING, getTorchVersion())
       .str();
 }
@@ -258,7 +260,16 @@ void declareOptions(CLI::App &app, Options &options) {
       ->group(program);
   app.add_flag("--man", options.manPage, "Print the manual, for man")
       ->group(program);
-  app.set_version_flag("--version", getVersion())->group(program);
+  app.final_callback([&app, &options] {
+    options.verify = app.count("--verify") != 0;
+    // What is written as Python is going to be trained.
+    options.pipeline.functionalize |= options.getEmit() == Emit::Python;
+    bool isManual = !options.explained.empty() || !options.completion.empty() ||
+                    options.manPage;
+    if (options.inputs.empty() && !isManual)
+      throw CLI::RequiredError("INPUT");
+  });
+  app.set_version_flag("--version", getVersions())->group(program);
   app.set_help_flag("-h,--help", "Print this help and exit")->group(program);
   app.footer(
       "Exit codes: 0 done, or --check found nothing; 1 --check found "

@@ -6,11 +6,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef FQAT_OPT_DRIVER_H
-#define FQAT_OPT_DRIVER_H
+#ifndef FQAT_LIB_DRIVER_DRIVER_H
+#define FQAT_LIB_DRIVER_DRIVER_H
 
-#include "Options.h"
-
+#include "fqat/Driver/Run.h"
 #include "fqat/Report/Suppressions.h"
 #include "fqat/Report/Text.h"
 #include "fqat/Support/Phases.h"
@@ -20,10 +19,6 @@
 #include "mlir/IR/OwningOpRef.h"
 
 namespace fqat {
-
-/// Prints `SUBJECT: error: what` and returns `Unusable`.
-ExitCode fail(llvm::raw_ostream &os, llvm::StringRef subject,
-              const llvm::Twine &message);
 
 /// Where the fixed model of an input goes; `-` is standard output.
 std::string getOutputPath(const Options &options, llvm::StringRef input);
@@ -37,6 +32,8 @@ public:
   ~Driver();
 
   ExitCode run();
+  /// Forgets an output that is not whole.
+  void discardOutput();
 
 private:
   struct PendingOutput;
@@ -46,6 +43,7 @@ private:
   void handle(mlir::Diagnostic &diagnostic);
   std::optional<llvm::StringRef> readSource(llvm::StringRef file);
   mlir::OwningOpRef<mlir::ModuleOp> read();
+  mlir::OwningOpRef<mlir::ModuleOp> readIR();
   ExitCode runPasses(mlir::ModuleOp model);
   mlir::FailureOr<AnchorSet> getAnchors(mlir::ModuleOp model);
   ExitCode find(mlir::ModuleOp model);
@@ -80,4 +78,4 @@ private:
 
 } // namespace fqat
 
-#endif // FQAT_OPT_DRIVER_H
+#endif // FQAT_LIB_DRIVER_DRIVER_H
