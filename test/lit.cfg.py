@@ -7,7 +7,7 @@ import lit.formats
 config.name = "fqat"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["python", "Unit", "CMakeLists.txt"]
+config.excludes = ["python", "Unit", "Fuzz", "CMakeLists.txt"]
 config.test_source_root = os.path.join(config.fqat_source_dir, "test")
 config.test_exec_root = os.path.join(config.fqat_build_dir, "test")
 

@@ -49,9 +49,11 @@ static constexpr RuleInfo kRules[] = {
      "too.",
      "for i in range(2):\n"
      "    out.append(torch.cat((self.cv2[i](x[i]), self.cv3[i](x[i])), 1))\n",
-     "box = [self.out_nop[i](self.cv2[i](x[i])) for i in range(2)]\n"
-     "cls = [self.out_nop1[i](self.cv3[i](x[i])) for i in range(2)]\n"
-     "out = [torch.cat((box[i], cls[i]), 1) for i in range(2)]\n",
+     "b0, c0 = self.out_nop(self.cv2[0](x[0])), "
+     "self.out_nop1(self.cv3[0](x[0]))\n"
+     "b1, c1 = self.out_nop2(self.cv2[1](x[1])), "
+     "self.out_nop3(self.cv3[1](x[1]))\n"
+     "out = [torch.cat((b0, c0), 1), torch.cat((b1, c1), 1)]\n",
      "moves the tail behind the last out_nop, out of submodules where needed"},
     {Rule::CalledOnce, "R4", "called once", "Each module is called once.",
      "The kit keeps one set of ranges and bit widths for each module object. "

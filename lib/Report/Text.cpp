@@ -49,6 +49,30 @@ static std::optional<StringRef> getLine(StringRef text, unsigned number) {
   return text.take_until([](char c) { return c == '\n'; }).rtrim('\r');
 }
 
+/// A text that may hold anything, as it can be shown on a terminal: without
+/// control characters, which would be obeyed there, and without the middle
+/// where it is very long.
+static std::string makeShowable(StringRef text) {
+  constexpr size_t longest = 1000, tail = 200;
+  std::string result;
+  auto add = [&](StringRef part) {
+    for (unsigned char c : part) {
+      if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+        result += formatv("\\x{0:x-2}", c);
+      else
+        result += static_cast<char>(c);
+    }
+  };
+  if (text.size() <= longest) {
+    add(text);
+  } else {
+    add(text.take_front(longest - tail));
+    result += " [...] ";
+    add(text.take_back(tail));
+  }
+  return result;
+}
+
 void TextPrinter::printLine(const Place &place) {
   if (place.file.empty() || place.line == 0 || !source)
     return;
@@ -64,7 +88,16 @@ void TextPrinter::printLine(const Place &place) {
       formatv("{0}:{1}:{2}", place.file, place.line, column).str();
   if (std::exchange(shownLine, shown) == shown)
     return;
-  os << formatv("{0,5} | ", place.line) << *line << '\n' << "      | ";
+  // Of a very long line, what stands around the place.
+  constexpr size_t longest = 400, before = 100;
+  if (line->size() > longest) {
+    size_t begin = column > before ? column - before : 0;
+    line = line->substr(begin, longest);
+    column -= begin;
+    length = std::min(length, line->size() + 1 - column);
+  }
+  os << formatv("{0,5} | ", place.line) << makeShowable(*line) << '\n'
+     << "      | ";
   // Tabs stay tabs, so that the mark stands below what it marks.
   for (char c : line->take_front(column - 1))
     os << (c == '\t' ? '\t' : ' ');
@@ -78,7 +111,7 @@ void TextPrinter::print(StringRef kind, const Place &place,
                         const Twine &message) {
   if (!place.file.empty()) {
     os.changeColor(raw_ostream::SAVEDCOLOR, /*Bold=*/true);
-    os << place.file;
+    os << makeShowable(place.file);
     if (place.line != 0)
       os << ':' << place.line;
     os << ": ";
@@ -90,7 +123,7 @@ void TextPrinter::print(StringRef kind, const Place &place,
                  /*Bold=*/true);
   os << kind << ": ";
   os.resetColor();
-  os << message << '\n';
+  os << makeShowable(message.str()) << '\n';
   printLine(place);
 }
 
@@ -104,7 +137,7 @@ void TextPrinter::print(const ReportedFinding &finding) {
   os.changeColor(raw_ostream::GREEN, /*Bold=*/true);
   os << "help: ";
   os.resetColor();
-  os << finding.remedy << '\n';
+  os << makeShowable(finding.remedy) << '\n';
   for (const Place &place :
        ArrayRef(finding.others).take_front(finding.numShown))
     print("note", place, place.message);

@@ -7,7 +7,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "fqat/Support/Model.h"
+
 #include "fqat/IR/Paths.h"
+#include "fqat/Support/Dtypes.h"
 
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -26,6 +28,15 @@ LogicalResult checkModel(mlir::ModuleOp model) {
     if (!isa<ModuleOp, AliasOp, StorageOp, ParameterOp, BufferOp, AttributeOp,
              MethodOp, FunctionOp, TypedefOp, RecordOp>(op))
       return op.emitError() << "'" << op.getName() << "' is no part of a model";
+  for (Operation &op : *model.getBody())
+    for (NamedAttribute attr : op.getAttrs())
+      if (auto resource = dyn_cast<DenseResourceElementsAttr>(attr.getValue()))
+        if (AsmResourceBlob *blob = resource.getRawHandle().getBlob();
+            blob && (!resource.getElementType().isInteger(8) ||
+                     blob->getData().size() !=
+                         static_cast<uint64_t>(resource.getNumElements())))
+          return op.emitError() << "the file has " << blob->getData().size()
+                                << " bytes for " << resource.getType();
   if (!model.lookupSymbol<ModuleOp>(FQATDialect::kRootName))
     return model.emitError() << "the model has no root instance";
   return success();
@@ -129,6 +140,23 @@ std::optional<ArrayRef<char>> getBytes(ElementsAttr attr) {
   if (!dense || (dense.isSplat() && dense.getNumElements() != 1))
     return std::nullopt;
   return dense.getRawData();
+}
+
+bool fitsInto(TensorAttr tensor, uint64_t numBytes) {
+  if (llvm::is_contained(tensor.getSizes(), 0))
+    return true;
+  uint64_t numElements = numBytes / getElementSize(tensor.getDtype());
+  uint64_t last = tensor.getOffset();
+  for (auto [size, stride] :
+       llvm::zip(tensor.getSizes(), tensor.getStrides())) {
+    uint64_t step = uint64_t(stride), count = uint64_t(size) - 1;
+    if (stride < 0 || (step != 0 && count > numElements / step))
+      return false;
+    last += count * step;
+    if (last >= numElements)
+      return false;
+  }
+  return last < numElements;
 }
 
 ArrayAttr getListElements(Attribute value) {

@@ -13,17 +13,20 @@
 
 #include "Archive.h"
 
+#include "fqat/Support/Nesting.h"
+#include "fqat/Support/Workers.h"
 #include "fqat/TorchScript/Export.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
-#include "llvm/Support/Parallel.h"
+#include "llvm/Support/Threading.h"
 #include <ATen/ops/full.h>
 #include <caffe2/serialize/versions.h>
 #include <torch/csrc/jit/serialization/unpickler.h>
 #include <torch/custom_class.h>
 
+#include <atomic>
 #include <cstring>
 
 namespace jit = torch::jit;
@@ -67,6 +70,10 @@ std::string cleanMessage(const std::exception &error) {
   }
   while (!result.empty() && (result.back() == '.' || result.back() == ' '))
     result.pop_back();
+  // An address is another one in each run.
+  llvm::StringRef address = " (of Python compilation unit at: 0x";
+  for (size_t at; (at = result.find(address)) != std::string::npos;)
+    result.erase(at, result.find(')', at) - at + 1);
   return result;
 }
 
@@ -86,10 +93,17 @@ llvm::Error Archive::findPrefix() {
       break;
     }
   }
+  auto has = [&](llvm::StringRef ending) {
+    return llvm::any_of(zip->entries(), [&](const ZipEntry &entry) {
+      return llvm::StringRef(entry.name).ends_with(ending);
+    });
+  };
+  if (has("/archive_format") || has("/serialized_exported_program.json"))
+    return llvm::createStringError(
+        "this is an archive of torch.export.save, not a TorchScript file; " +
+        kHowToMake);
   if (!find("data.pkl")) {
-    if (llvm::any_of(zip->entries(), [](const ZipEntry &entry) {
-          return llvm::StringRef(entry.name).ends_with("model.json");
-        }))
+    if (has("/model.json"))
       return llvm::createStringError(
           "the file was written by a torch before 1.1, whose format is not "
           "read; load and save it with a newer torch");
@@ -98,8 +112,9 @@ llvm::Error Archive::findPrefix() {
   }
   if (!find("constants.pkl"))
     return llvm::createStringError(
-        "the archive has no constants.pkl: it is a state_dict or another "
-        "pickle of torch.save, not a TorchScript file of torch.jit.save");
+        "the archive has no constants.pkl: it is a file of torch.save (a "
+        "state_dict, or a module), not a TorchScript file; " +
+        kHowToMake);
   return llvm::Error::success();
 }
 
@@ -108,6 +123,11 @@ llvm::Expected<llvm::StringRef> Archive::getBytes(llvm::StringRef name) {
   if (!entry)
     return llvm::createStringError("the record '" + name + "' is missing");
   if (zip->isMapped(*entry)) {
+    // Weights are many, and libtorch does not look at theirs either.
+    bool isWeight = name.starts_with("data/") || name.starts_with("constants/");
+    if (!isWeight && !zip->hasItsChecksum(*entry))
+      return llvm::createStringError("the record '" + name +
+                                     "' does not have its checksum");
     llvm::ArrayRef<char> bytes = zip->data(*entry);
     return llvm::StringRef(bytes.data(), bytes.size());
   }
@@ -139,9 +159,12 @@ llvm::Error Archive::readVersion() {
     auto order = getBytes("byteorder");
     if (!order)
       return order.takeError();
-    if (*order != "little")
+    if (*order == "big")
       return llvm::createStringError("the file was written on a big-endian "
                                      "machine; load and save it on another");
+    if (*order != "little")
+      return llvm::createStringError(
+          "the record 'byteorder' names no order of bytes");
   }
   return llvm::Error::success();
 }
@@ -180,8 +203,12 @@ static std::optional<c10::IValue> makeValue(const PickleValue &value) {
     if (!value.isCallOf("torch.jit._pickle.restore_type_tag") ||
         value.arguments().size() != 2 || !value.arguments()[1]->isString())
       return std::nullopt;
-    c10::TypePtr type =
-        jit::Unpickler::defaultTypeParser(value.arguments()[1]->text);
+    llvm::StringRef tag = value.arguments()[1]->text;
+    if (llvm::Error error = checkCodeNesting(tag)) {
+      llvm::consumeError(std::move(error));
+      return std::nullopt;
+    }
+    c10::TypePtr type = jit::Unpickler::defaultTypeParser(tag.str());
     auto items = makeItems(*value.arguments()[0]);
     if (!items)
       return std::nullopt;
@@ -249,6 +276,8 @@ llvm::Error Archive::readPickles() {
     if (find(name + ".debug_pkl"))
       debug = readDebugRecord(getText(name + ".debug_pkl").str());
     llvm::StringRef code = getText(name);
+    if (llvm::Error error = checkCodeNesting(code))
+      throw std::runtime_error(name + ": " + llvm::toString(std::move(error)));
     return std::make_shared<jit::Source>(
         std::string_view(code.data(), code.size()), name, 1, debug);
   };
@@ -428,10 +457,14 @@ void ArchiveWriter::finish(const ArchiveContents &contents) {
       texts.emplace_back(name + ".debug_pkl", file.debug);
   }
   std::vector<std::optional<DeflatedText>> deflated(texts.size());
-  llvm::parallelFor(0, texts.size(), [&](size_t i) {
-    if (texts[i].second.size() > minToDeflate)
-      deflated[i] = deflateText(texts[i].second);
-  });
+  std::atomic<size_t> next = 0;
+  auto deflate = [&] {
+    for (size_t i; (i = next++) < texts.size();)
+      if (texts[i].second.size() > minToDeflate)
+        deflated[i] = deflateText(texts[i].second);
+  };
+  size_t numCores = llvm::hardware_concurrency().compute_thread_count();
+  runWorkers(std::min(numCores, texts.size()), deflate);
 
   if (scratch)
     scratch->weights.wait();

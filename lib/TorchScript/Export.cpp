@@ -31,6 +31,7 @@
 #include "fqat/IR/Paths.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
+#include "fqat/Support/Nesting.h"
 #include "fqat/Support/Threading.h"
 
 #include "llvm/ADT/MapVector.h"
@@ -291,6 +292,8 @@ c10::TypePtr Exporter::findType(StringRef name) {
 c10::TypePtr Exporter::parseType(StringRef spelling) {
   if (c10::TypePtr type = findType(spelling))
     return type;
+  if (llvm::Error error = checkCodeNesting(spelling))
+    throw std::runtime_error("a type: " + llvm::toString(std::move(error)));
   return jit::ScriptTypeParser(resolver).parseType(spelling.str());
 }
 

@@ -373,6 +373,13 @@ FailureOr<TensorAttr> Importer::convertTensor(const PickleValue &value,
       arguments[4]->integer != 0, identity);
   if (!tensor)
     return failure();
+  auto bytes =
+      archive.getStorage(section, arguments[0]->items[0]->items[2]->text);
+  if (!bytes || !fitsInto(tensor, bytes->size())) {
+    llvm::consumeError(bytes.takeError());
+    error() << "the tensor reaches beyond its storage";
+    return failure();
+  }
   return tensor;
 }
 
@@ -560,6 +567,32 @@ c10::ClassTypePtr Importer::getModuleClass(const PickleValue &value) {
   return classType;
 }
 
+/// Whether a slot of a type can have a value, as far as its kind goes.
+static bool mayHold(const c10::Type &type, const PickleValue &value) {
+  using Kind = PickleValue;
+  bool isMade = value.kind == Kind::Reduce &&
+                StringRef(value.items[0]->text).starts_with("torch.");
+  switch (type.kind()) {
+  case c10::TypeKind::TensorType:
+    // None is an undefined tensor.
+    return isMade || value.kind == Kind::None;
+  case c10::TypeKind::IntType:
+    return value.kind == Kind::Int;
+  case c10::TypeKind::FloatType:
+    return value.kind == Kind::Float || value.kind == Kind::Int;
+  case c10::TypeKind::BoolType:
+    return value.kind == Kind::Bool;
+  case c10::TypeKind::StringType:
+    return value.kind == Kind::String;
+  case c10::TypeKind::ListType:
+    return isMade || value.kind == Kind::List;
+  case c10::TypeKind::DictType:
+    return isMade || value.kind == Kind::Dict;
+  default:
+    return true;
+  }
+}
+
 LogicalResult Importer::importSlot(const Instance &instance, size_t index,
                                    StringAttr path) {
   const c10::ClassType &type = *instance.type;
@@ -573,6 +606,11 @@ LogicalResult Importer::importSlot(const Instance &instance, size_t index,
     const PickleValue *value = instance.getValue(name);
     if (!value) {
       error() << "the file holds no value";
+      return failure();
+    }
+    if (!mayHold(*type.getAttribute(index), *value)) {
+      error() << "the value is no "
+              << type.getAttribute(index)->annotation_str();
       return failure();
     }
     FailureOr<Attribute> converted = convertValue(*value, Archive::Data, error);

@@ -95,24 +95,6 @@ LogicalResult ValueWriter::writeStorage(FlatSymbolRefAttr symbol,
   return success();
 }
 
-/// Whether all elements of a tensor lie in a storage of so many bytes.
-static bool fits(TensorAttr tensor, uint64_t numBytes) {
-  if (llvm::is_contained(tensor.getSizes(), 0))
-    return true;
-  uint64_t numElements = numBytes / getElementSize(tensor.getDtype());
-  uint64_t last = tensor.getOffset();
-  for (auto [size, stride] :
-       llvm::zip(tensor.getSizes(), tensor.getStrides())) {
-    uint64_t step = uint64_t(stride), count = uint64_t(size) - 1;
-    if (stride < 0 || (step != 0 && count > numElements / step))
-      return false;
-    last += count * step;
-    if (last >= numElements)
-      return false;
-  }
-  return last < numElements;
-}
-
 LogicalResult ValueWriter::writeTensor(TensorAttr tensor, Operation *op) {
   auto storage = symbols.lookup<StorageOp>(tensor.getStorage().getValue());
   if (!storage)
@@ -121,7 +103,7 @@ LogicalResult ValueWriter::writeTensor(TensorAttr tensor, Operation *op) {
   FailureOr<ArrayRef<char>> bytes = getBlobBytes(storage.getBytes(), storage);
   if (failed(bytes))
     return failure();
-  if (!fits(tensor, bytes->size()))
+  if (!fitsInto(tensor, bytes->size()))
     return op->emitError() << "a tensor reaches beyond its storage '"
                            << tensor.getStorage().getValue() << "'";
   pickle.global("torch._utils._rebuild_tensor_v2");

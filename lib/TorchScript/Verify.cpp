@@ -38,6 +38,33 @@ static llvm::Error makeError(const Twine &message) {
 // Inputs
 //===----------------------------------------------------------------------===//
 
+/// Whether libtorch can copy a value, which it does by calling itself: none
+/// that contains itself or nests very deep. `numLeft` is how many values may be
+/// looked at.
+static bool canBeCopied(const c10::IValue &value, unsigned depth,
+                        size_t &numLeft) {
+  constexpr unsigned deepest = 200;
+  if (depth == deepest || numLeft == 0)
+    return false;
+  --numLeft;
+  auto canAll = [&](auto &&items) {
+    return llvm::all_of(items, [&](const c10::IValue &item) {
+      return canBeCopied(item, depth + 1, numLeft);
+    });
+  };
+  if (value.isTuple())
+    return canAll(value.toTupleRef().elements());
+  if (value.isList())
+    return canAll(value.toListRef());
+  if (value.isGenericDict()) {
+    for (const auto &entry : value.toGenericDict())
+      if (!canBeCopied(entry.key(), depth + 1, numLeft) ||
+          !canBeCopied(entry.value(), depth + 1, numLeft))
+        return false;
+  }
+  return true;
+}
+
 static llvm::Expected<IValues> readInputs(StringRef path) {
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
                                             /*RequiresNullTerminator=*/false);
@@ -51,6 +78,10 @@ static llvm::Expected<IValues> readInputs(StringRef path) {
     return makeError(path + ": no inputs that torch.save has written: " +
                      cleanMessage(error));
   }
+  size_t numLeft = 10'000'000;
+  if (!canBeCopied(value, 0, numLeft))
+    return makeError(path +
+                     ": the inputs contain themselves, or nest too deep");
   if (value.isTuple())
     return IValues(value.toTupleRef().elements().begin(),
                    value.toTupleRef().elements().end());

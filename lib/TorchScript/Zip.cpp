@@ -8,10 +8,14 @@
 
 #include "fqat/TorchScript/Zip.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/Sequence.h"
 #include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/CrashRecoveryContext.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/EndianStream.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/xxhash.h"
 
 #include <algorithm>
@@ -54,7 +58,8 @@ static std::mutex openArchivesMutex;
 
 llvm::Expected<std::shared_ptr<ZipReader>>
 ZipReader::open(llvm::StringRef path) {
-  int fd = ::open(path.str().c_str(), O_RDONLY | O_CLOEXEC);
+  // A pipe without a writer would not open.
+  int fd = ::open(path.str().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0)
     return makeError("cannot open the file: " +
                      std::error_code(errno, std::generic_category()).message());
@@ -130,20 +135,55 @@ const ZipEntry *ZipReader::find(llvm::StringRef name) const {
   return it == indices.end() ? nullptr : &records[it->second];
 }
 
+/// More than this is not inflated if it is more than so many times what it was
+/// deflated to. What torch writes is 30 to 1 at the most.
+constexpr uint64_t maxInflated = 64 << 20, maxRatio = 200;
+
+/// What a file is that is no zip archive; empty if it is of no known kind.
+static llvm::StringRef findFormat(llvm::StringRef bytes) {
+  auto at = [&](size_t i) -> unsigned char {
+    return i < bytes.size() ? bytes[i] : 0;
+  };
+  // torch.save's number, before it took to zip archives.
+  if (bytes.starts_with("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20"))
+    return "a file of torch.save, in the format of torch 1.5 and before";
+  if (at(0) == 0x80 && at(1) >= 2 && at(1) <= 5)
+    return "a Python pickle";
+  // A version, and then the first of the fields that writers begin with.
+  if (at(0) == 8 && at(1) > 0 && at(1) < 32 &&
+      llvm::is_contained({0x12, 0x1a, 0x22, 0x2a, 0x3a, 0x42}, at(2)))
+    return "an ONNX model";
+  // The length of a JSON text, and that.
+  if (at(8) == '{' &&
+      llvm::all_of(llvm::seq(4, 8), [&](size_t i) { return at(i) == 0; }))
+    return "a safetensors file";
+  if (bytes.starts_with("\x89HDF"))
+    return "an HDF5 file";
+  if (bytes.starts_with("\x1f\x8b"))
+    return "a gzip file";
+  if (bytes.substr(257).starts_with("ustar"))
+    return "a tar archive";
+  if (bytes.starts_with("ML\xefR"))
+    return "MLIR bytecode (call it .mlirbc)";
+  return "";
+}
+
 llvm::Error ZipReader::parse() {
   constexpr uint64_t endSize = 22, maxComment = 0xffff;
   // The end record stands last, before a comment of any length.
-  if (fileSize < endSize)
-    return makeError("this is no zip archive, so no TorchScript file");
+  bool found = false;
   uint64_t lowest =
       fileSize > endSize + maxComment ? fileSize - endSize - maxComment : 0;
-  uint64_t end = fileSize - endSize + 1;
-  bool found = false;
+  uint64_t end = fileSize < endSize ? 0 : fileSize - endSize + 1;
   while (!found && end > lowest) {
     --end;
     found = get<uint32_t>(end) == 0x06054b50 &&
             end + endSize + get<uint16_t>(end + 20) <= fileSize;
   }
+  if (!found)
+    if (llvm::StringRef format = findFormat({bytes, fileSize}); !format.empty())
+      return makeError("this is " + format + ", not a TorchScript file; " +
+                       kHowToMake);
   if (!found)
     return makeError("this is no zip archive, so no TorchScript file; or it "
                      "is truncated");
@@ -182,6 +222,18 @@ llvm::Error ZipReader::parse() {
   for (uint64_t i = 0; i != numEntries; ++i)
     if (llvm::Error error = parseEntry(position, directoryEnd, shift))
       return error;
+  // Few bytes that are the contents of many records.
+  uint64_t numBytes = 0, numInflated = 0;
+  for (const ZipEntry &entry : records) {
+    numBytes = llvm::SaturatingAdd(numBytes, entry.compressedSize);
+    if (!isMapped(entry))
+      numInflated = llvm::SaturatingAdd(numInflated, entry.size);
+  }
+  if (numBytes > fileSize)
+    return makeError("the archive has records that overlap");
+  if (numInflated > maxInflated && numInflated / maxRatio > fileSize)
+    return makeError("the archive would inflate to " +
+                     llvm::Twine(numInflated) + " bytes, which no model does");
   return llvm::Error::success();
 }
 
@@ -277,6 +329,13 @@ llvm::Expected<std::string> ZipReader::read(const ZipEntry &entry) const {
       return makeError("the record '" + entry.name + "' claims to hold " +
                        llvm::Twine(entry.size) + " bytes in " +
                        llvm::Twine(entry.compressedSize));
+    if (entry.size > maxInflated &&
+        entry.size / maxRatio > entry.compressedSize)
+      return makeError("the record '" + entry.name + "' inflates from " +
+                       llvm::Twine(entry.compressedSize) + " to " +
+                       llvm::Twine(entry.size) +
+                       " bytes, which no model does; if it is right, unpack "
+                       "the archive and pack it without compression");
     result.resize(entry.size);
     z_stream stream = {};
     if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
@@ -307,6 +366,11 @@ llvm::Expected<std::string> ZipReader::read(const ZipEntry &entry) const {
     return makeError("the record '" + entry.name +
                      "' does not have its checksum");
   return result;
+}
+
+bool ZipReader::hasItsChecksum(const ZipEntry &entry) const {
+  return entry.crc32 == 0 ||
+         computeCrc({bytes + entry.dataOffset, entry.size}) == entry.crc32;
 }
 
 //===----------------------------------------------------------------------===//
@@ -548,7 +612,13 @@ void WeightWriter::run() {
       contents = records[index];
       marks.push_back(zip.getMark());
     }
-    zip.add("data/" + std::to_string(index), contents);
+    // A file that somebody cuts off is a signal for who reads the map.
+    llvm::CrashRecoveryContext recovery;
+    if (!recovery.RunSafely(
+            [&] { zip.add("data/" + std::to_string(index), contents); })) {
+      file.fail(std::make_error_code(std::errc::io_error));
+      return;
+    }
     if (file.tell() - lastSync >= syncInterval) {
       file.startSync();
       lastSync = file.tell();
@@ -558,7 +628,12 @@ void WeightWriter::run() {
 
 void WeightWriter::start() {
   isRunning = true;
-  thread = std::thread([this] { run(); });
+  try {
+    thread = std::thread([this] { run(); });
+  } catch (const std::system_error &) {
+    // There is no room for a thread.
+    run();
+  }
 }
 
 void WeightWriter::wait() {

@@ -65,8 +65,11 @@ TEST(TextPrinter, ShowsNoLineThatIsNotThere) {
 
 static ModelReport makeReport(llvm::StringRef instance) {
   ModelReport model;
-  ReportedFinding finding{Rule::CalledOnce, Severity::Error, "shared-module",
-                          Place{instance.str()}};
+  ReportedFinding finding;
+  finding.rule = Rule::CalledOnce;
+  finding.severity = Severity::Error;
+  finding.kind = "shared-module";
+  finding.main.instance = instance.str();
   finding.fingerprint = "R4/" + instance.str() + "/shared-module";
   model.findings.push_back(finding);
   return model;

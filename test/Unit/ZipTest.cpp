@@ -281,10 +281,27 @@ TEST_F(ZipTest, RefusesABomb) {
   zip.add("a", "1", /*deflated=*/true);
   std::string bytes = zip.finish();
   // The size in the directory, 24 bytes into the entry.
-  size_t entry = bytes.find("PK\1\2");
-  bytes.replace(entry + 24, 4, "\xff\xff\xff\x7f");
-  EXPECT_NE(read(*open(bytes), "a").find("claims to hold 2147483647 bytes"),
+  size_t size = bytes.find("PK\1\2") + 24;
+  bytes.replace(size, 4, "\xff\xff\xff\x7f");
+  EXPECT_EQ(getError(bytes), "the archive would inflate to 2147483647 bytes, "
+                             "which no model does");
+  // Less than that is not refused before it is inflated.
+  bytes.replace(size, 4, llvm::StringRef("\xff\xff\xff\0", 4));
+  EXPECT_NE(read(*open(bytes), "a").find("claims to hold 16777215 bytes"),
             std::string::npos);
+}
+
+TEST_F(ZipTest, RefusesRecordsThatShareTheirBytes) {
+  ZipBuilder zip;
+  std::string contents(1000, 'x');
+  zip.add("a", contents);
+  zip.add("b", "");
+  std::string bytes = zip.finish();
+  size_t a = bytes.find("PK\1\2"), b = bytes.find("PK\1\2", a + 1);
+  // Checksum and sizes, and where the record begins.
+  for (auto [offset, size] : {std::pair(16, 12), std::pair(42, 4)})
+    bytes.replace(b + offset, size, bytes, a + offset, size);
+  EXPECT_EQ(getError(bytes), "the archive has records that overlap");
 }
 
 /// Writes an archive to a file of its own.

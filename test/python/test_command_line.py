@@ -141,7 +141,7 @@ def test_bad_pipeline(tool, model):
         (None, "cannot open the file"),
         (b"", "the file is empty"),
         (b"not a zip", "no zip archive"),
-        ("state_dict", "not a TorchScript file of torch.jit.save"),
+        ("state_dict", "a file of torch.save"),
         ("truncated", "no zip archive"),
     ],
     ids=["missing", "empty", "text", "state_dict", "truncated"],

@@ -49,7 +49,7 @@ struct ReportedFinding {
   Place main;
   std::string remedy;
   std::vector<Place> others;
-  unsigned numShown;
+  unsigned numShown = 0;
   /// Names the finding, and stays while lines change: it has none in it.
   std::string fingerprint;
   enum Suppression { None, Ignored, InBaseline } suppression = None;

@@ -62,6 +62,9 @@ mlir::Attribute withIdentity(mlir::Attribute value, int64_t identity);
 /// in the short form for equal bytes.
 std::optional<llvm::ArrayRef<char>> getBytes(mlir::ElementsAttr attr);
 
+/// Whether all elements of a tensor lie in a storage of so many bytes.
+bool fitsInto(TensorAttr tensor, uint64_t numBytes);
+
 /// The elements of a list, in either of the forms that a file has for it; null
 /// if the value is no list.
 mlir::ArrayAttr getListElements(mlir::Attribute value);

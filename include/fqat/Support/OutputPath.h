@@ -12,6 +12,7 @@
 #include "llvm/ADT/StringRef.h"
 
 #include <string>
+#include <system_error>
 
 namespace fqat {
 
@@ -21,6 +22,12 @@ struct OutputPath {
   /// Behind symbolic links, which stay.
   std::string path;
   bool isSpecial = false;
+  /// Of links that lead nowhere.
+  std::error_code error = {};
+
+  /// A pattern for the name of the file that is written until it is whole: in
+  /// the same folder, and short enough wherever the output's own name is.
+  std::string getTemporaryPattern() const;
 
   /// `-` is standard output.
   static OutputPath resolve(llvm::StringRef path);

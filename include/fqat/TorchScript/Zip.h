@@ -25,6 +25,11 @@
 
 namespace fqat {
 
+/// Where a TorchScript file comes from, for who has another one.
+inline constexpr llvm::StringLiteral kHowToMake =
+    "build the model in Python, and save torch.jit.trace(model, inputs) or "
+    "torch.jit.script(model)";
+
 /// One record of an archive, as its central directory has it. Offsets and sizes
 /// are in bytes.
 struct ZipEntry {
@@ -66,8 +71,12 @@ public:
     return {bytes + entry.dataOffset, static_cast<size_t>(entry.size)};
   }
   /// The contents of any record, inflated where needed. Fails where they do not
-  /// have the size and the checksum that the directory gives.
+  /// have the size and the checksum that the directory gives, or would inflate
+  /// to very much more than they are.
   llvm::Expected<std::string> read(const ZipEntry &entry) const;
+  /// Whether a mapped record has the checksum that the directory gives; some
+  /// writers give none.
+  bool hasItsChecksum(const ZipEntry &entry) const;
 
   /// A mapped record, where it lies in its file.
   struct Place {
@@ -112,6 +121,8 @@ public:
   void startSync();
   /// Forgets all that was written from `offset` on.
   void cutOff(uint64_t offset);
+  /// Has the file end with an error.
+  void fail(std::error_code error) { error_detected(error); }
   /// Writes what is left and brings it to the disk. Returns the first error
   /// that the file had, and clears it.
   std::error_code finish();
