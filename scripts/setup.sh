@@ -4,8 +4,9 @@
 # there. `make setup` calls it.
 #
 # Environment: MLIR_DIR (another copy of LLVM/MLIR 22.1: its packages are then
-# left alone), VENV (default .venv), PYTHON (default python3), TESTS and BENCH
-# (not empty: what only tests need, too, and what only measuring does).
+# left alone), VENV (default .venv), PYTHON (default python3), TESTS, BENCH,
+# DOCS and CLANG (not empty: what only tests need, too, what only measuring does,
+# what only the documentation does, and what sanitizers and coverage do).
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -24,6 +25,7 @@ readonly base_packages=(libcli11-dev libgtest-dev libmimalloc-dev zlib1g-dev nin
 # opens report pages in a browser.
 readonly test_packages=(python3-torch chromium chromium-driver)
 readonly bench_packages=(libbenchmark-dev)
+readonly clang_packages=(clang-22 libclang-rt-22-dev)
 
 say() { echo "setup: $*"; }
 die() {
@@ -60,6 +62,8 @@ if [[ -n ${BENCH:-} ]]; then
   wanted+=("${bench_packages[@]}")
   requirements+=(scripts/requirements-bench.txt)
 fi
+if [[ -n ${DOCS:-} ]]; then requirements+=(scripts/requirements-docs.txt); fi
+if [[ -n ${CLANG:-} ]]; then wanted+=("${clang_packages[@]}"); fi
 readonly requirements
 if [[ $mlir_dir == "$default_mlir_dir" ]]; then
   wanted=("${llvm_packages[@]}" "${wanted[@]}")
@@ -113,12 +117,13 @@ has_torch() {
 
 # True if the environment holds every pinned tool at its version.
 has_tools() {
-  local line
+  local line name
   while IFS= read -r line; do
     line=${line%%#*}
     line=${line// /}
     if [[ -z $line ]]; then continue; fi
-    compgen -G "$venv/lib/python3*/site-packages/${line%%==*}-${line##*==}.dist-info/RECORD" \
+    name=${line%%==*}
+    compgen -G "$venv/lib/python3*/site-packages/${name//-/_}-${line##*==}.dist-info/RECORD" \
       >/dev/null || return 1
   done < <(cat "${requirements[@]}")
 }
