@@ -10,6 +10,8 @@ work=$(mktemp -d)
 readonly work root=$work/root
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$root/tmp" "$work/packages"
+# Apt downloads as a user of its own.
+chmod 755 "$work" && chmod 777 "$work/packages"
 
 # The whole of what the package asks for, by name.
 depends=$(dpkg-deb --field "$package" Depends | sed 's/([^)]*)//g; s/,/ /g')
@@ -17,19 +19,22 @@ depends=$(dpkg-deb --field "$package" Depends | sed 's/([^)]*)//g; s/,/ /g')
 mapfile -t needed < <(apt-cache depends --recurse --no-recommends --no-suggests \
   --no-conflicts --no-breaks --no-replaces --no-enhances $depends |
   grep -E '^[a-z]' | sort -u)
-(cd "$work/packages" && chmod 777 . && apt-get download "${needed[@]}" >/dev/null)
+(cd "$work/packages" && apt-get download "${needed[@]}" >/dev/null)
 for file in "$work"/packages/*.deb "$package"; do
   dpkg-deb --extract "$file" "$root"
 done
 echo "unpacked $(basename "$package") and ${needed[*]}"
 
 cp "$model" "$root/tmp/model.pt"
+# Programs find their libraries from where they are, which /proc tells.
+mkdir -p "$root/proc"
+as_root=()
+if [[ $EUID -ne 0 ]]; then as_root=(--map-root-user); fi
 run() {
-  if [[ $EUID -eq 0 ]]; then
-    env -i chroot "$root" "$@"
-  else
-    env -i unshare --map-root-user chroot "$root" "$@"
-  fi
+  unshare "${as_root[@]}" --mount sh -c '
+    mount --rbind /proc "$0/proc"
+    PATH=$PATH:/usr/sbin exec env -i "$(PATH=$PATH:/usr/sbin command -v chroot)" "$0" "$@"
+  ' "$root" "$@"
 }
 run /usr/bin/fqat-opt --version
 run /usr/bin/fqat-dump --version
