@@ -118,6 +118,8 @@ test-asan: build ## Run the C++ tests and those of whole models with sanitizers
 	cmake --build "$(BUILD_DIR)" --target check-fqat $(if $(JOBS),-j $(JOBS))
 	FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
 	  "$(VENV_PYTHON)" -m pytest test/python -q -k "$(ASAN_TESTS)"
+	ASAN_OPTIONS=allow_user_poisoning=0:detect_leaks=1 FQAT_OPT="$(FQAT_OPT)" PYTHONPATH="$(CURDIR)/python" \
+	  "$(VENV_PYTHON)" -m pytest test/python -q -k thousand_models
 
 coverage: BUILD_DIR = build-coverage
 coverage: CMAKE_ARGS += $(with_clang) -DLLVM_BUILD_INSTRUMENTED_COVERAGE=ON

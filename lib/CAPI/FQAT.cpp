@@ -85,7 +85,11 @@ const char *fqatOptionsSet(FqatOptions *options, const char *name,
     static constexpr llvm::StringLiteral others[] = {
         "check", "completion", "color",    "explain", "help",
         "jobs",  "man",        "progress", "output",  "version"};
-    if (llvm::is_contained(others, llvm::StringRef(name))) {
+    llvm::StringRef letters = "abcdefghijklmnopqrstuvwxyz-";
+    if (name[0] == '\0' || name[0] == '-' ||
+        llvm::StringRef(name).find_first_not_of(letters) !=
+            llvm::StringRef::npos ||
+        llvm::is_contained(others, llvm::StringRef(name))) {
       options->message = std::string("--") + name + " is no option of a call";
       return options->message.c_str();
     }

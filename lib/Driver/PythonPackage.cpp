@@ -8,6 +8,8 @@
 
 #include "PythonPackage.h"
 
+#include "fqat/Support/OutputPath.h"
+
 #include "fqat/TorchScript/StateDict.h"
 
 #include "llvm/ADT/ScopeExit.h"
@@ -121,7 +123,8 @@ llvm::Error writePythonPackage(const PythonModel &python, mlir::ModuleOp model,
     if (llvm::Error error = checkReplaceable(path))
       return error;
   SmallString<128> scratch;
-  llvm::sys::fs::createUniquePath(path + ".%%%%%%.tmp", scratch,
+  llvm::sys::fs::createUniquePath(OutputPath{path.str()}.getTemporaryPattern(),
+                                  scratch,
                                   /*MakeAbsolute=*/false);
   if (std::error_code code = llvm::sys::fs::create_directory(
           scratch, /*IgnoreExisting=*/false, llvm::sys::fs::all_all))

@@ -621,3 +621,23 @@ def test_dump(tmp_path, fault):
         check_failure(run("info", ".", cwd=tmp_path, expect=None, program=DUMP), b"error: ")
     assert list_files(tmp_path) == ["a.npy", "out.bin"]
     assert (tmp_path / "out.bin").read_bytes() == b"old"
+
+
+# Many models.
+
+
+def test_a_thousand_models(here):
+    """Memory does not grow but for what a report would tell of each, some kilobytes."""
+    for i in range(1000):
+        (here / f"many{i}.pt").symlink_to("model.pt")
+    (here / "out").mkdir()
+    peaks = []
+    for count in (100, 1000):
+        names = [f"many{i}.pt" for i in range(count)]
+        process = start(*names, "-o", "out", "-j1", cwd=here)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0  # Nor does a sanitizer find a leak.
+        assert len(list_files(here / "out")) == count
+        peaks.append(usage.ru_maxrss)
+    if "ASAN_OPTIONS" not in os.environ:
+        assert peaks[1] - peaks[0] < 900 * 8

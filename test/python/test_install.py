@@ -96,13 +96,14 @@ def test_c_library(root):
     printed = follow("embedding.md", root)
     assert re.search(r"fqat-opt [\d.]+ \(MLIR 22[\d.]+, libtorch 2[\d.]+\)", printed)
     assert "refused: --clone-params: steal not in {copy,share}\n" in printed
+    assert "refused: --output is no option of a call\n" in printed
     assert "before: status 1, with R1\nafter: status 0\n" in printed
     # Nothing of LLVM, MLIR or torch is there for others to meet.
     symbols = run("nm -D --defined-only home/fqat/lib/libfqat.so | awk '{print $3}'", root)
     assert symbols and all(name.startswith("fqat") for name in symbols.split())
 
 
-def test_c_library_refuses(root):
+def test_c_header_is_plain(root):
     header = (root / "home" / "fqat" / "include" / "fqat-c" / "FQAT.h").read_text()
     # C of any age, and C++.
     (root / "old.c").write_text(header)
