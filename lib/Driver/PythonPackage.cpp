@@ -9,7 +9,6 @@
 #include "PythonPackage.h"
 
 #include "fqat/Support/OutputPath.h"
-
 #include "fqat/TorchScript/StateDict.h"
 
 #include "llvm/ADT/ScopeExit.h"
