@@ -12,9 +12,9 @@ FUZZ_MODELS ?= 2000
 FUZZ_SEED   ?= 1
 # How long `make fuzz` runs each of its four targets.
 FUZZ_SECONDS ?= 300
-# Which of test/python `make test-asan` runs; those that need a limit of memory
-# cannot run.
-ASAN_TESTS  ?= not ulimit and not install
+# Which of test/python `make test-asan` runs: not those that take away memory or
+# the environment, or load our libraries into Python.
+ASAN_TESTS  ?= not (install or little_memory or environment or test_user or custom)
 # Parallel compile jobs. Empty: ninja's own choice.
 JOBS       ?=
 

@@ -209,7 +209,11 @@ static std::string findNoIR(StringRef path) {
   auto file = llvm::sys::fs::openNativeFileForRead(path);
   if (!file)
     return errorToErrorCode(file.takeError()).message();
-  llvm::scope_exit close([&] { (void)llvm::sys::fs::closeFile(*file); });
+  llvm::scope_exit close([&] {
+    // It was only read.
+    std::error_code ignored = llvm::sys::fs::closeFile(*file);
+    (void)ignored;
+  });
   auto size = llvm::sys::fs::readNativeFileSlice(*file, begin, 0);
   if (!size)
     return errorToErrorCode(size.takeError()).message();

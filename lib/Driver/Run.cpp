@@ -137,7 +137,7 @@ void Session::runOne(size_t index, raw_ostream &text) {
   // with.
   hasCrashed = true;
   driver->discardOutput();
-  (void)driver.release();
+  [[maybe_unused]] Driver *left = driver.release();
   if (recovery.RetCode == 128 + SIGBUS) {
     model.exitCode = fail(text, model.input,
                           "the file became shorter while it was read, or its "
