@@ -40,9 +40,13 @@ def make_models(folder: Path) -> list[Path]:
 def main() -> None:
     """Makes the folders."""
     program, corpus = sys.argv[1], Path(sys.argv[2])
-    for name in ("Archive", "Pickle", "Text", "Zip"):
+    # What fuzzing has found is there from the last time, and stays.
+    for name in ("models", "Archive", "Pickle", "Text", "Zip"):
         (corpus / name).mkdir(parents=True, exist_ok=True)
-    for path in make_models(corpus / "Archive"):
+    for i, path in enumerate(make_models(corpus / "models")):
+        shutil.copy(path, corpus / "Archive")
+        if i < 5:
+            shutil.copy(path, corpus / "Zip")
         with zipfile.ZipFile(path) as archive:
             for record in archive.namelist():
                 if record.endswith("data.pkl"):
@@ -57,8 +61,6 @@ def main() -> None:
                 text.unlink()
     for path in (ROOT / "test").glob("*/*.mlir"):
         shutil.copy(path, corpus / "Text")
-    for path in sorted((corpus / "Archive").iterdir())[:5]:
-        shutil.copy(path, corpus / "Zip")
 
 
 if __name__ == "__main__":
