@@ -1,30 +1,14 @@
 """Files that are cut, or changed in places, are errors: no signal, and nothing written."""
 
 import io
-import os
 import random
 import subprocess
 import zipfile
 
 import pytest
-import torch
-from torch import nn
+from faults import SEED, trace_net
 
 NUM_FILES = 400
-SEED = int(os.environ.get("FQAT_FUZZ_SEED", "0"))
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, padding=1)
-        self.act = nn.SiLU()
-        self.head = nn.ModuleList(nn.Conv2d(4, 2, 1) for _ in range(2))
-
-    def forward(self, x):
-        x = self.act(self.conv(x))
-        x = self.act(x + 1)
-        return torch.cat([head(x).flatten(2) for head in self.head], 2)
 
 
 def spoil(random_: random.Random, data: bytes) -> bytes:
@@ -57,8 +41,8 @@ def spoil_record(random_: random.Random, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("change", [spoil, spoil_record])
 def test_corrupt_files(tool, tmp_path, change):
-    torch.manual_seed(0)
-    model = tool.trace(Net().eval(), torch.randn(1, 3, 8, 8)).read_bytes()
+    trace_net().save(str(tmp_path / "model.pt"))
+    model = (tmp_path / "model.pt").read_bytes()
     random_ = random.Random(SEED)
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
