@@ -76,7 +76,7 @@ struct Driver::PendingOutput {
   bool isKept = false;
 };
 
-static bool isIR(StringRef path) {
+bool isIR(StringRef path) {
   StringRef extension = llvm::sys::path::extension(path);
   return extension == ".mlir" || extension == ".mlirbc";
 }

@@ -20,6 +20,9 @@
 
 namespace fqat {
 
+/// Whether a file is a model as IR, by its name.
+bool isIR(llvm::StringRef path);
+
 /// Where the fixed model of an input goes; `-` is standard output.
 std::string getOutputPath(const Options &options, llvm::StringRef input);
 

@@ -54,9 +54,8 @@ static Error collectModels(const Options &options, StringRef folder,
   for (sys::fs::recursive_directory_iterator it(folder, error), end;
        it != end && !error; it.increment(error)) {
     StringRef path = it->path();
-    StringRef extension = sys::path::extension(path);
-    bool isArchive = extension == ".pt";
-    if ((!isArchive && extension != ".mlir" && extension != ".mlirbc") ||
+    bool isArchive = sys::path::extension(path) == ".pt";
+    if ((!isArchive && !isIR(path)) ||
         (!options.check && sys::path::stem(path).ends_with(".fqat")))
       continue;
     if (isArchive && !isTorchScript(path))
