@@ -21,7 +21,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Threading.h"
-#include <ATen/ops/full.h>
+#include <ATen/EmptyTensor.h>
 #include <caffe2/serialize/versions.h>
 #include <torch/csrc/jit/serialization/unpickler.h>
 #include <torch/custom_class.h>
@@ -232,9 +232,16 @@ static std::optional<c10::IValue> makeValue(const PickleValue &value) {
   }
 }
 
+c10::IValue makeTensorPlaceholder(int64_t number) {
+  // No operator is run for it.
+  at::Tensor tensor(
+      at::detail::empty_cpu({1}, at::kLong, /*pin_memory=*/false));
+  *tensor.mutable_data_ptr<int64_t>() = number;
+  return tensor;
+}
+
 llvm::Expected<c10::IValue>
 Archive::makePlaceholder(const PickleValue &constant) {
-  int64_t number = placeholders.size();
   // A constant of a custom class: packed weights.
   if (constant.kind == PickleValue::Object) {
     auto type = loadType(constant.items[0]->text);
@@ -256,8 +263,7 @@ Archive::makePlaceholder(const PickleValue &constant) {
            .starts_with("torch._utils._rebuild_"))
     return llvm::createStringError("a constant of the code has a kind that is "
                                    "not supported");
-  // libtorch merges constants that are equal: each gets a value of its own.
-  return c10::IValue(at::full({1}, number, at::kLong));
+  return makeTensorPlaceholder(placeholders.size());
 }
 
 llvm::Error Archive::readPickles() {

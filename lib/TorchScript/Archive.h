@@ -130,6 +130,10 @@ struct ArchiveContents {
   uint64_t version = 0;
 };
 
+/// A tensor that stands for the constant of a number. libtorch merges constants
+/// that are equal: each number makes another one.
+c10::IValue makeTensorPlaceholder(int64_t number);
+
 /// Makes a model of an archive. Emits an error and returns null where it
 /// cannot; throws what libtorch throws.
 mlir::OwningOpRef<mlir::ModuleOp> importArchive(Archive &archive,

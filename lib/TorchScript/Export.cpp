@@ -41,7 +41,6 @@
 #include "llvm/ADT/TypeSwitch.h"
 #include <ATen/core/enum_type.h>
 #include <ATen/core/function_schema.h>
-#include <ATen/ops/full.h>
 #include <caffe2/serialize/versions.h>
 #include <torch/csrc/jit/api/compilation_unit.h>
 #include <torch/csrc/jit/frontend/resolver.h>
@@ -400,8 +399,7 @@ FailureOr<c10::IValue> Exporter::makePlaceholder(Attribute value,
                                         unit, type->cast<c10::ClassType>())),
                                     /*numSlots=*/1);
   } else {
-    // libtorch merges constants that are equal: each gets a value of its own.
-    made = at::full({1}, static_cast<int64_t>(placeholders.size()), at::kLong);
+    made = makeTensorPlaceholder(placeholders.size());
   }
   placeholders.try_emplace(value, made);
   constants[made.internalToPointer()] = value;

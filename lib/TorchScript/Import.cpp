@@ -28,6 +28,7 @@
 #include "fqat/Support/Dtypes.h"
 #include "fqat/Support/Locations.h"
 #include "fqat/Support/Model.h"
+#include "fqat/TorchScript/Kernels.h"
 
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Builders.h"
@@ -1816,6 +1817,8 @@ OwningOpRef<mlir::ModuleOp> Importer::run() {
 }
 
 llvm::Error loadOperatorLibrary(StringRef path) {
+  // It may run anything when it is loaded.
+  requireKernels();
   // A bare name would be searched for among the system's libraries.
   SmallString<128> absolute(path);
   if (std::error_code error = llvm::sys::fs::make_absolute(absolute))

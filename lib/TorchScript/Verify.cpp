@@ -10,6 +10,7 @@
 
 #include "Archive.h"
 
+#include "fqat/TorchScript/Kernels.h"
 #include "fqat/TorchScript/Pickle.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -356,6 +357,7 @@ struct Run {
 llvm::Expected<RunComparison> compareRuns(StringRef original, StringRef fixed,
                                           StringRef inputs,
                                           StringRef tracedInputs) {
+  requireKernels();
   try {
     c10::AutoGradMode noGradients(false);
     // Integers are often indices: what is too big for the model is tried again

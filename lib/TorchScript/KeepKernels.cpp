@@ -1,0 +1,128 @@
+//===- KeepKernels.cpp - Kernels wait until an operator is run -*- C++ -*-===//
+//
+// Part of the fqat-opt project, under the Apache License v2.0 with LLVM
+// Exceptions. See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+//   libtorch's constructors:  registerImpl("aten::add", CPU, kernel) -> kept
+//                             registerImpl(...)                      -> kept
+//   requireKernels():         libtorch's own registerImpl for each, in order
+//
+// A function of the program takes the place of one that libtorch exports, as a
+// program's `malloc` takes that of the C library: libtorch's calls of it go
+// through its symbol. Where they did not, nothing would be kept, and the
+// program would start more slowly.
+//
+// Operators' schemas, which the parser needs, are registered as ever.
+//
+//===----------------------------------------------------------------------===//
+
+#include "fqat/TorchScript/Kernels.h"
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/ADT/bit.h"
+#include "llvm/Support/raw_ostream.h"
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <array>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+using RegisterImpl = decltype(&c10::Dispatcher::registerImpl);
+
+namespace {
+/// The arguments of one call of `registerImpl`.
+struct Kernel {
+  c10::OperatorName name;
+  std::optional<c10::DispatchKey> key;
+  c10::KernelFunction function;
+  std::optional<c10::impl::CppSignature> signature;
+  std::unique_ptr<c10::FunctionSchema> schema;
+  std::string debug;
+};
+
+/// What is kept. Constant-initialised: libtorch's constructors come before
+/// ours. Never destroyed: its destructors come behind them.
+struct Store {
+  std::mutex mutex;
+  bool isOpen = true;
+  std::vector<Kernel> *kernels = nullptr;
+};
+} // namespace
+
+static constinit Store store;
+
+/// libtorch's function, which the program's has taken the place of.
+static RegisterImpl findOriginal() {
+  // What the C++ ABI has as a pointer to a member that is not virtual: an
+  // address, and what to add to `this`.
+  using Parts = std::array<void *, 2>;
+  Parts own = llvm::bit_cast<Parts>(&c10::Dispatcher::registerImpl);
+  Dl_info info;
+  void *next = nullptr;
+  if (::dladdr(own[0], &info) && info.dli_sname)
+    next = ::dlsym(RTLD_NEXT, info.dli_sname);
+  if (!next) {
+    llvm::errs() << "internal error: libtorch's kernels cannot be "
+                    "registered\n";
+    std::abort();
+  }
+  return llvm::bit_cast<RegisterImpl>(Parts{next, nullptr});
+}
+
+static c10::RegistrationHandleRAII registerNow(c10::Dispatcher &dispatcher,
+                                               Kernel kernel) {
+  static const RegisterImpl original = findOriginal();
+  return (dispatcher.*original)(
+      std::move(kernel.name), kernel.key, std::move(kernel.function),
+      kernel.signature, std::move(kernel.schema), std::move(kernel.debug));
+}
+
+static void registerKept() {
+  std::scoped_lock<std::mutex> lock(store.mutex);
+  store.isOpen = false;
+  if (!store.kernels)
+    return;
+  // A handle that goes takes its kernel with it.
+  static auto *handles = new std::vector<c10::RegistrationHandleRAII>;
+  for (Kernel &kernel : *std::exchange(store.kernels, nullptr))
+    handles->push_back(
+        registerNow(c10::Dispatcher::singleton(), std::move(kernel)));
+}
+
+/// Whether parser and printer run an operator: they compare tensors that are
+/// constants.
+static bool isAlwaysRun(llvm::StringRef name) {
+  return name == "aten::equal" || name == "aten::is_same_size";
+}
+
+c10::RegistrationHandleRAII c10::Dispatcher::registerImpl(
+    OperatorName op_name, std::optional<DispatchKey> dispatch_key,
+    KernelFunction kernel, std::optional<impl::CppSignature> cpp_signature,
+    std::unique_ptr<FunctionSchema> inferred_function_schema,
+    std::string debug) {
+  Kernel given{std::move(op_name),
+               dispatch_key,
+               std::move(kernel),
+               std::move(cpp_signature),
+               std::move(inferred_function_schema),
+               std::move(debug)};
+  if (!isAlwaysRun(given.name.name)) {
+    std::scoped_lock<std::mutex> lock(store.mutex);
+    if (store.isOpen) {
+      if (!store.kernels) {
+        store.kernels = new std::vector<Kernel>;
+        store.kernels->reserve(16'384);
+        fqat::setKernelSource(registerKept);
+      }
+      store.kernels->push_back(std::move(given));
+      return RegistrationHandleRAII([] {});
+    }
+  }
+  return registerNow(*this, std::move(given));
+}
