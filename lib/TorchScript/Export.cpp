@@ -56,14 +56,38 @@ namespace jit = torch::jit;
 namespace fqat {
 namespace {
 
+/// A model as an archive has it. The bytes of weights and records stay where
+/// they are.
+struct PrintedModel {
+  struct Section {
+    std::string pickle;
+    std::vector<ArrayRef<char>> storages;
+  };
+  Section data, constants;
+  std::vector<CodeFile> code;
+  std::vector<ExtraRecord> records;
+  /// The lowest version of the file format that can hold the code.
+  uint64_t version = 0;
+  /// What a reader of the archive will see, if anyone wants to know.
+  OwningOpRef<mlir::ModuleOp> seen;
+
+  ArchiveContents getContents() const {
+    return {{data.pickle, data.storages},
+            {constants.pickle, constants.storages},
+            code,
+            records,
+            version};
+  }
+};
+
 class Exporter {
 public:
-  Exporter(mlir::ModuleOp model, StringRef nopName, ExportCheck check,
+  Exporter(mlir::ModuleOp model, StringRef nopName, bool importsAgain,
            Phases *phases)
       : model(model), symbols(model), aliases(model), nopName(nopName),
-        check(check), phases(phases), keys(symbols) {}
+        importsAgain(importsAgain), phases(phases), keys(symbols) {}
 
-  LogicalResult run(ArchiveWriter &writer);
+  LogicalResult run(PrintedModel &printed, ArchiveWriter &writer);
 
 private:
   // Types.
@@ -110,20 +134,20 @@ private:
            (instance.getPreHooksAttr() &&
             llvm::is_contained(instance.getPreHooksAttr(), name));
   }
-  LogicalResult write(ArchiveWriter &writer);
+  LogicalResult print(PrintedModel &printed, ArchiveWriter &writer);
   void endPhase(llvm::StringLiteral name) {
     if (phases)
       phases->end(name);
   }
-  /// Hands the model that a reader of the contents will see to the check.
-  LogicalResult checkContents(const ArchiveContents &contents,
-                              CodePrinter &printer);
+  /// What a reader of the contents will see.
+  OwningOpRef<mlir::ModuleOp> importAgain(const ArchiveContents &contents,
+                                          CodePrinter &printer);
 
   mlir::ModuleOp model;
   SymbolTable symbols;
   AliasIndex aliases;
   StringRef nopName;
-  ExportCheck check;
+  bool importsAgain;
   Phases *phases;
   std::shared_ptr<jit::CompilationUnit> unit =
       std::make_shared<jit::CompilationUnit>();
@@ -1148,8 +1172,8 @@ FailureOr<std::shared_ptr<jit::Graph>> BodyExporter::run() {
 // The archive
 //===----------------------------------------------------------------------===//
 
-LogicalResult Exporter::checkContents(const ArchiveContents &contents,
-                                      CodePrinter &printer) {
+OwningOpRef<mlir::ModuleOp>
+Exporter::importAgain(const ArchiveContents &contents, CodePrinter &printer) {
   llvm::StringMap<c10::TypePtr> printed;
   for (auto instance : model.getOps<ModuleOp>())
     printed[printer.getName(getClass(instance))] = getClass(instance);
@@ -1160,15 +1184,14 @@ LogicalResult Exporter::checkContents(const ArchiveContents &contents,
         return it == printed.end() ? findType(name) : it->second;
       },
       printer.getConstants());
-  if (!archive)
-    return model.emitError() << llvm::toString(archive.takeError());
-  OwningOpRef<mlir::ModuleOp> seen =
-      importArchive(**archive, model.getContext(), "", nopName);
-  endPhase("import again");
-  return failure(!seen || failed(check(*seen)));
+  if (!archive) {
+    model.emitError() << llvm::toString(archive.takeError());
+    return nullptr;
+  }
+  return importArchive(**archive, model.getContext(), "", nopName);
 }
 
-LogicalResult Exporter::write(ArchiveWriter &writer) {
+LogicalResult Exporter::print(PrintedModel &printed, ArchiveWriter &writer) {
   ModuleOp root = lookupInstance(symbols, FQATDialect::kRootName);
   std::vector<c10::ClassTypePtr> types;
   types.reserve(classes.size());
@@ -1180,7 +1203,8 @@ LogicalResult Exporter::write(ArchiveWriter &writer) {
         return printer.getName(getClass(instance));
       })))
     return failure();
-  writer.start(data.getStorages());
+  printed.data.storages = data.getStorages().vec();
+  writer.start(printed.data.storages);
   printer.print(getClass(root));
   // The code may not know the classes of what an attribute holds whose type is
   // an interface or Any.
@@ -1202,44 +1226,50 @@ LogicalResult Exporter::write(ArchiveWriter &writer) {
   if (failed(constantWriter.writeTuple(constantValues, root)))
     return failure();
 
-  std::vector<ExtraRecord> records;
   for (auto record : model.getOps<RecordOp>()) {
     FailureOr<ArrayRef<char>> bytes = getBlobBytes(record.getBytes(), record);
     if (failed(bytes))
       return failure();
-    records.push_back(
+    printed.records.push_back(
         {record.getName().str(), StringRef(bytes->data(), bytes->size())});
   }
-  std::string dataPickle = data.finish();
-  std::string constantPickle = constantWriter.finish();
-  std::vector<CodeFile> code = printer.takeFiles();
-  ArchiveContents contents;
-  contents.data = {dataPickle, data.getStorages()};
-  contents.constants = {constantPickle, constantWriter.getStorages()};
-  contents.code = code;
-  contents.extraRecords = records;
-  contents.version = printer.getVersion();
+  printed.data.pickle = data.finish();
+  printed.constants = {constantWriter.finish(),
+                       constantWriter.getStorages().vec()};
+  printed.code = printer.takeFiles();
+  printed.version = printer.getVersion();
   endPhase("print");
-  if (check && failed(checkContents(contents, printer)))
-    return failure();
-  writer.finish(contents);
-  return success();
+  if (importsAgain)
+    printed.seen = importAgain(printed.getContents(), printer);
+  return success(!importsAgain || printed.seen);
 }
 
-LogicalResult Exporter::run(ArchiveWriter &writer) {
+LogicalResult Exporter::run(PrintedModel &printed, ArchiveWriter &writer) {
   if (failed(checkModel(model)) || failed(readTypedefs()) ||
       failed(makeClasses()) || failed(findNeeds()) || failed(makeFunctions()) ||
       failed(makeMethods()))
     return failure();
   endPhase("make graphs");
-  return write(writer);
+  return print(printed, writer);
 }
 
 static LogicalResult exportModel(mlir::ModuleOp model, ArchiveWriter &writer,
                                  StringRef nopName, ExportCheck check,
                                  Phases *phases) {
   try {
-    return Exporter(model, nopName, check, phases).run(writer);
+    PrintedModel printed;
+    if (failed(Exporter(model, nopName, /*importsAgain=*/bool(check), phases)
+                   .run(printed, writer)))
+      return failure();
+    // libtorch's graphs are gone: the check can have their memory.
+    if (check) {
+      if (phases)
+        phases->end("import again");
+      if (failed(check(*printed.seen)))
+        return failure();
+    }
+    writer.finish(printed.getContents());
+    return success();
   } catch (const std::exception &error) {
     return model.emitError()
            << "libtorch cannot write the model: " << cleanMessage(error);
