@@ -73,6 +73,21 @@ Contents::Contents(mlir::ModuleOp original, mlir::ModuleOp fixed,
   }
 }
 
+bool Contents::areEqual(mlir::ModuleOp modelA, Attribute a,
+                        mlir::ModuleOp modelB, Attribute b) const {
+  auto tensorA = dyn_cast<TensorAttr>(a), tensorB = dyn_cast<TensorAttr>(b);
+  if (!tensorA || !tensorB)
+    return normalize(modelA, a) == normalize(modelB, b);
+  // What nearly all slots hold; made normal, each would be a new attribute.
+  return lookup(modelA, tensorA.getStorage().getAttr()) ==
+             lookup(modelB, tensorB.getStorage().getAttr()) &&
+         tensorA.getDtype() == tensorB.getDtype() &&
+         tensorA.getSizes() == tensorB.getSizes() &&
+         tensorA.getStrides() == tensorB.getStrides() &&
+         tensorA.getOffset() == tensorB.getOffset() &&
+         tensorA.getRequiresGrad() == tensorB.getRequiresGrad();
+}
+
 Attribute Contents::normalize(mlir::ModuleOp model, Attribute value) const {
   Builder builder(model.getContext());
   auto normalizeTensor = [&](TensorAttr tensor) -> Attribute {

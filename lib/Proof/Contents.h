@@ -32,6 +32,9 @@ public:
   /// A value with contents in the place of storages, and without identities:
   /// equal for equal values of both models.
   mlir::Attribute normalize(mlir::ModuleOp model, mlir::Attribute value) const;
+  /// Whether two values are equal when normalised.
+  bool areEqual(mlir::ModuleOp modelA, mlir::Attribute a, mlir::ModuleOp modelB,
+                mlir::Attribute b) const;
 
 private:
   llvm::DenseMap<std::pair<mlir::Operation *, mlir::Attribute>, unsigned>

@@ -355,7 +355,7 @@ LogicalResult Executor::runUnknownRounds(LoopOp op, Environment &values) {
       if (std::shared_ptr<const Items> items = locations[location].state.items)
         for (const SymbolicValue &element : items->values)
           shareElements(element);
-      if (Type type = cellTypes.lookup(location)) {
+      if (Type type = locations[location].cellType) {
         setCell(location, makeUnknown(type, symbol));
         continue;
       }
@@ -399,7 +399,7 @@ LogicalResult Executor::runUnknownRounds(LoopOp op, Environment &values) {
   Term loop = note(terms.get("loop", operands, written.size()), op);
   for (auto [i, location] : llvm::enumerate(written)) {
     Term content = terms.get("result", {loop}, op->getNumResults() + i);
-    if (Type type = cellTypes.lookup(location))
+    if (Type type = locations[location].cellType)
       setCell(location, makeUnknown(type, content));
     else if (locations[location].isContainer)
       writeUnknown(location, content);

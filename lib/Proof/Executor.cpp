@@ -239,7 +239,7 @@ SymbolicValue Executor::getCell(StringAttr slot) {
     unsigned cell = makeList(std::move(held)).location;
     for (size_t i = numBefore; i != locations.size(); ++i)
       locations[i].isGlobal = true;
-    cellTypes[cell] = type;
+    locations[cell].cellType = type;
     it = slots.try_emplace(slot, cell).first;
   }
   SymbolicValue cell;

@@ -229,7 +229,9 @@ private:
     /// The model's, made when a run first came to it.
     bool isGlobal = false;
     /// The tensor that a list of views was split from.
-    std::optional<SymbolicValue> splitFrom = std::nullopt;
+    std::shared_ptr<const SymbolicValue> splitFrom = nullptr;
+    /// Of a slot's cell: the slot's type.
+    mlir::Type cellType = {};
     /// The locations that may be the same memory; 0 is none.
     unsigned group = 0;
     /// One of two lists: a write would have to go to both.
@@ -249,7 +251,6 @@ private:
   llvm::DenseMap<mlir::Attribute, SymbolicValue> objects;
   /// The cell of each slot that code reads or writes.
   llvm::DenseMap<mlir::Attribute, unsigned> slots;
-  llvm::DenseMap<unsigned, mlir::Type> cellTypes;
   llvm::DenseMap<Term, bool> assumptions;
   llvm::DenseMap<Term, Term> kinds;
   bool dropsWholeSlices = false;

@@ -516,7 +516,8 @@ LogicalResult Executor::runOperator(OperatorOp op, Environment &values) {
       SymbolicValue list;
       list.kind = SymbolicValue::Container;
       list.location = addLocation({content, content, nullptr}, true);
-      locations[list.location].splitFrom = split;
+      locations[list.location].splitFrom =
+          std::make_shared<const SymbolicValue>(split);
       values[result] = list;
       continue;
     }

@@ -126,7 +126,9 @@ bool Comparison::compareSlot(Operation *a) {
     return differ(show(a) + " was a " + a->getName().stripDialect() +
                       " and is a " + b->getName().stripDialect(),
                   a, b);
-  if (describeSlot(original, a) != describeSlot(fixed, b))
+  Attribute valueA = getSlotValue(a), valueB = getSlotValue(b);
+  if (a->getAttr("type") != b->getAttr("type") || !valueA != !valueB ||
+      (valueA && !contents.areEqual(original, valueA, fixed, valueB)))
     return differ(show(a) + " holds another value", a, b);
   return true;
 }
@@ -156,6 +158,17 @@ bool Comparison::mayPart(Operation *a, Operation *b) {
   return true;
 }
 
+/// The storages that several slots share.
+static DenseSet<Attribute> findSharedStorages(mlir::ModuleOp model) {
+  DenseSet<Attribute> seen, shared;
+  for (Operation &slot : *model.getBody())
+    if (auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(&slot)))
+      if (StringAttr storage = tensor.getStorage().getAttr();
+          !seen.insert(storage).second)
+        shared.insert(storage);
+  return shared;
+}
+
 bool Comparison::compareTies() {
   // Slots that share memory, or are one tensor, and what they share now.
   struct Slot {
@@ -167,6 +180,7 @@ bool Comparison::compareTies() {
   llvm::MapVector<int64_t, SmallVector<Slot>> objects;
   DenseMap<Attribute, Attribute> storagesBack;
   DenseMap<int64_t, int64_t> identitiesBack;
+  DenseSet<Attribute> shared = findSharedStorages(original);
   int64_t alone = -1;
   for (Operation &op : *original.getBody()) {
     auto a = dyn_cast_or_null<TensorAttr>(getSlotValue(&op));
@@ -178,11 +192,14 @@ bool Comparison::compareTies() {
     int64_t from = a.getIdentity() != 0 ? a.getIdentity() : alone--;
     int64_t to = b.getIdentity() != 0 ? b.getIdentity() : alone--;
     Slot slot = {&op, other, b.getStorage(), to};
-    groups[a.getStorage()].push_back(slot);
-    objects[from].push_back(slot);
+    if (shared.contains(a.getStorage().getAttr()))
+      groups[a.getStorage()].push_back(slot);
+    if (a.getIdentity() != 0)
+      objects[from].push_back(slot);
     if (storagesBack.try_emplace(b.getStorage(), a.getStorage())
                 .first->second != a.getStorage() ||
-        identitiesBack.try_emplace(to, from).first->second != from)
+        (b.getIdentity() != 0 &&
+         identitiesBack.try_emplace(to, from).first->second != from))
       return differ(show(&op) +
                         " shares its tensor with a slot that it did not "
                         "share it with",
@@ -329,13 +346,15 @@ bool Comparison::checkNewTies() {
   };
   auto collect = [&](mlir::ModuleOp model) {
     llvm::MapVector<Attribute, SmallVector<Holder>> groups;
-    for (Operation &slot : *model.getBody())
-      if (auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(&slot))) {
-        StringAttr symbol = SymbolTable::getSymbolName(&slot);
-        groups[tensor.getStorage().getAttr()].push_back(
-            {&slot, splitPath(symbol).second,
-             contents.normalize(model, tensor)});
-      }
+    DenseSet<Attribute> shared = findSharedStorages(model);
+    for (Operation &slot : *model.getBody()) {
+      auto tensor = dyn_cast_or_null<TensorAttr>(getSlotValue(&slot));
+      if (!tensor || !shared.contains(tensor.getStorage().getAttr()))
+        continue;
+      StringAttr symbol = SymbolTable::getSymbolName(&slot);
+      groups[tensor.getStorage().getAttr()].push_back(
+          {&slot, splitPath(symbol).second, contents.normalize(model, tensor)});
+    }
     return groups;
   };
   auto groups = collect(fixed);
@@ -343,7 +362,7 @@ bool Comparison::checkNewTies() {
   bool isKnown = false;
   for (auto &[storage, holders] : groups) {
     auto isNew = [&](const Holder &holder) { return !isOriginal(holder.slot); };
-    if (holders.size() < 2 || llvm::none_of(holders, isNew))
+    if (llvm::none_of(holders, isNew))
       continue;
     if (!isKnown) {
       isKnown = true;

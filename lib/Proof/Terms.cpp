@@ -24,14 +24,23 @@ bool readsSizesOnly(StringRef name) {
 
 Term TermTable::get(StringAttr name, Attribute detail,
                     ArrayRef<Term> operands) {
-  auto it = numbers.find({{name, detail}, operands});
-  if (it != numbers.end())
-    return it->second;
-  ArrayRef<Term> kept = operands.copy(allocator);
-  Term term = terms.size();
-  terms.push_back({name, detail, kept});
-  numbers[{{name, detail}, kept}] = term;
-  return term;
+  Term next = terms.size();
+  auto hash = static_cast<unsigned>(
+      llvm::hash_combine(name, detail, llvm::hash_combine_range(operands)));
+  auto [it, isNew] = entries.insert_as(
+      Entry{hash, next}, Key{*this, name, detail, operands, hash});
+  if (isNew)
+    terms.push_back({name, detail, operands.copy(allocator).data(),
+                     static_cast<unsigned>(operands.size())});
+  return it->term;
+}
+
+bool TermTable::EntryInfo::isEqual(const Key &key, Entry entry) {
+  if (key.hash != entry.hash || entry.term >= key.table.terms.size())
+    return false;
+  const Node &node = key.table.terms[entry.term];
+  return node.name == key.name && node.detail == key.detail &&
+         ArrayRef(node.operands, node.numOperands) == key.operands;
 }
 
 Term TermTable::get(StringRef name, ArrayRef<Term> operands, uint64_t detail) {
@@ -59,11 +68,11 @@ bool TermTable::isMadeOfSizes(Term root) {
     std::optional<bool> known;
     if (name == "constant" || name == "number" || readsSizesOnly(name))
       known = true;
-    else if (terms[term].operands.empty())
+    else if (terms[term].numOperands == 0)
       known = false;
     size_t before = work.size();
     if (!known)
-      for (Term operand : terms[term].operands) {
+      for (Term operand : getOperands(term)) {
         if (!terms[operand].isMadeOfSizes)
           work.push_back(operand);
         else if (!*terms[operand].isMadeOfSizes)
@@ -94,10 +103,10 @@ std::string TermTable::print(Term term, unsigned depth) const {
     node.detail.print(detailStream, /*elideType=*/true);
     os << (detail.size() > 64 ? "[...]" : "[" + detail + "]");
   }
-  if (node.operands.empty())
+  if (node.numOperands == 0)
     return text;
   os << '(';
-  for (auto [i, operand] : llvm::enumerate(node.operands)) {
+  for (auto [i, operand] : llvm::enumerate(getOperands(term))) {
     if (i == 6) {
       os << ", ...";
       break;

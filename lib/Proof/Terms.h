@@ -34,7 +34,7 @@ public:
         writeName(mlir::StringAttr::get(context, "write")),
         listName(mlir::StringAttr::get(context, "list")) {
     terms.reserve(numExpected);
-    numbers.reserve(numExpected);
+    entries.reserve(numExpected);
   }
 
   /// The term of an operation; `detail` is what tells it from others of its
@@ -57,7 +57,7 @@ public:
   mlir::StringAttr getName(Term term) const { return terms[term].name; }
   mlir::Attribute getDetail(Term term) const { return terms[term].detail; }
   llvm::ArrayRef<Term> getOperands(Term term) const {
-    return terms[term].operands;
+    return {terms[term].operands, terms[term].numOperands};
   }
   bool isCalled(Term term, llvm::StringRef name) const {
     return terms[term].name == name;
@@ -95,11 +95,30 @@ private:
   struct Node {
     mlir::StringAttr name;
     mlir::Attribute detail;
-    llvm::ArrayRef<Term> operands;
+    const Term *operands;
+    unsigned numOperands;
     std::optional<bool> isMadeOfSizes = std::nullopt;
   };
-  using Key = std::pair<std::pair<mlir::Attribute, mlir::Attribute>,
-                        llvm::ArrayRef<Term>>;
+  /// What the set of terms holds: a term's contents lie in `terms` only.
+  struct Entry {
+    unsigned hash;
+    Term term;
+  };
+  struct Key {
+    const TermTable &table;
+    mlir::StringAttr name;
+    mlir::Attribute detail;
+    llvm::ArrayRef<Term> operands;
+    unsigned hash;
+  };
+  struct EntryInfo {
+    static Entry getEmptyKey() { return {0, ~0u}; }
+    static Entry getTombstoneKey() { return {0, ~0u - 1}; }
+    static unsigned getHashValue(Entry entry) { return entry.hash; }
+    static unsigned getHashValue(const Key &key) { return key.hash; }
+    static bool isEqual(Entry a, Entry b) { return a.term == b.term; }
+    static bool isEqual(const Key &key, Entry entry);
+  };
 
   mlir::MLIRContext *context;
   size_t numExpected;
@@ -108,7 +127,7 @@ private:
   llvm::BumpPtrAllocator allocator;
   std::vector<Node> terms;
   llvm::DenseSet<Term> inPlace;
-  llvm::DenseMap<Key, Term> numbers;
+  llvm::DenseSet<Entry, EntryInfo> entries;
 };
 
 /// Whether an operator reads sizes, kinds and the like only, which a write does
