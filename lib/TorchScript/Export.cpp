@@ -1199,7 +1199,8 @@ LogicalResult Exporter::print(PrintedModel &printed, ArchiveWriter &writer) {
     types.push_back(made.type);
   CodePrinter printer(types);
   ValueWriter data(symbols), constantWriter(symbols);
-  if (failed(data.writeInstance(root, [&](ModuleOp instance) {
+  if (failed(data.numberStorages()) ||
+      failed(data.writeInstance(root, [&](ModuleOp instance) {
         return printer.getName(getClass(instance));
       })))
     return failure();

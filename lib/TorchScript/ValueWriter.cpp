@@ -29,6 +29,8 @@ void ValueWriter::countUses(Attribute value) {
   int64_t identity = getIdentity(value);
   if (identity != 0 && ++useCounts[identity] > 1)
     return;
+  if (auto tensor = dyn_cast<TensorAttr>(value))
+    usedStorages.insert(tensor.getStorage().getAttr());
   value.walkImmediateSubElements([&](Attribute inner) { countUses(inner); },
                                  [](Type) {});
 }
@@ -62,6 +64,35 @@ FailureOr<ArrayRef<char>> getBlobBytes(ElementsAttr blob, Operation *op) {
   return dense.getRawData();
 }
 
+LogicalResult ValueWriter::numberStorages() {
+  auto model = cast<mlir::ModuleOp>(symbols.getOp());
+  SmallVector<StorageOp> copies;
+  DenseSet<Attribute> blobs;
+  for (auto storage : model.getOps<StorageOp>()) {
+    if (!usedStorages.contains(storage.getSymNameAttr()))
+      continue;
+    if (auto blob = dyn_cast<DenseResourceElementsAttr>(storage.getBytes());
+        blob && !blobs.insert(blob).second)
+      copies.push_back(storage);
+    else if (failed(getNumber(storage)))
+      return failure();
+  }
+  return success(llvm::all_of(copies, [&](StorageOp storage) {
+    return succeeded(getNumber(storage));
+  }));
+}
+
+FailureOr<unsigned> ValueWriter::getNumber(StorageOp storage) {
+  auto [it, isNew] = storageNumbers.try_emplace(storage, storages.size());
+  if (!isNew)
+    return it->second;
+  FailureOr<ArrayRef<char>> bytes = getBlobBytes(storage.getBytes(), storage);
+  if (failed(bytes))
+    return failure();
+  storages.push_back(*bytes);
+  return it->second;
+}
+
 LogicalResult ValueWriter::writeStorage(FlatSymbolRefAttr symbol,
                                         StringRef dtype, Operation *op) {
   auto storage = symbols.lookup<StorageOp>(symbol.getValue());
@@ -77,18 +108,15 @@ LogicalResult ValueWriter::writeStorage(FlatSymbolRefAttr symbol,
   StringRef name = getStorageName(dtype);
   if (name.empty())
     return op->emitError() << "unknown dtype '" << dtype << "'";
-  FailureOr<ArrayRef<char>> bytes = getBlobBytes(storage.getBytes(), storage);
-  if (failed(bytes))
+  FailureOr<unsigned> number = getNumber(storage);
+  if (failed(number))
     return failure();
-  auto [number, isNew] = storageNumbers.try_emplace(symbol, storages.size());
-  if (isNew)
-    storages.push_back(*bytes);
   pickle.mark();
   pickle.string("storage");
   pickle.global(("torch." + name + "Storage").str());
-  pickle.string(std::to_string(number->second));
+  pickle.string(std::to_string(*number));
   pickle.string(storage.getDevice());
-  pickle.integer(bytes->size() / getElementSize(dtype));
+  pickle.integer(storages[*number].size() / getElementSize(dtype));
   pickle.tupleFromMark();
   pickle.persistent();
   rememberedStorages[{symbol, dtype}] = pickle.remember();

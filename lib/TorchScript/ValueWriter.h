@@ -24,6 +24,10 @@ public:
 
   explicit ValueWriter(mlir::SymbolTable &symbols);
 
+  /// Gives the storages of slots their numbers: first those that are no copies,
+  /// in the model's order, which is the input's. What is written ahead stays
+  /// right that way. Others get their numbers when they are written.
+  llvm::LogicalResult numberStorages();
   /// Each emits an error at `op`, or at the storage that it is about, where a
   /// value cannot be written.
   llvm::LogicalResult write(mlir::Attribute value, mlir::Operation *op);
@@ -48,6 +52,7 @@ public:
 
 private:
   void countUses(mlir::Attribute value);
+  llvm::FailureOr<unsigned> getNumber(StorageOp storage);
   llvm::LogicalResult writeValue(mlir::Attribute value, mlir::Operation *op);
   llvm::LogicalResult writeTensor(TensorAttr tensor, mlir::Operation *op);
   llvm::LogicalResult writeStorage(mlir::FlatSymbolRefAttr symbol,
@@ -62,7 +67,9 @@ private:
   PickleWriter pickle;
   llvm::DenseMap<std::pair<mlir::Attribute, llvm::StringRef>, unsigned>
       rememberedStorages;
-  llvm::DenseMap<mlir::Attribute, unsigned> storageNumbers;
+  llvm::DenseMap<StorageOp, unsigned> storageNumbers;
+  /// The names of the storages of slots.
+  llvm::DenseSet<mlir::Attribute> usedStorages;
   /// How many places hold an object, by its identity, and where the pickle
   /// remembers it.
   llvm::DenseMap<int64_t, unsigned> useCounts, rememberedValues;
