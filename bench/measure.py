@@ -39,9 +39,13 @@ class Program:
     name: str
     command: list[str]
     seconds: list[float] = field(default_factory=list)
+    # Made anew by each run: to give back the room of a large file takes its time too.
+    output: Path | None = None
 
     def run(self) -> float:
         """Runs it to its end and returns the seconds."""
+        if self.output:
+            self.output.unlink(missing_ok=True)
         start = time.perf_counter()
         subprocess.run(self.command, check=True, capture_output=True)
         return time.perf_counter() - start

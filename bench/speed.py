@@ -58,9 +58,10 @@ def make_programs(model: Path, folder: Path, pnnx: str | None) -> list[Program]:
     """Returns fqat-opt, the floor and pnnx, each with a file to write."""
     output = folder / "output"
     output.mkdir(exist_ok=True)
+    fixed, saved = output / "fixed.pt", output / "saved.pt"
     programs = [
-        Program("fqat-opt", [FQAT_OPT, "-q", str(model), "-o", str(output / "fixed.pt")]),
-        Program("floor", [FLOOR, str(model), str(output / "saved.pt")]),
+        Program("fqat-opt", [FQAT_OPT, "-q", str(model), "-o", str(fixed)], output=fixed),
+        Program("floor", [FLOOR, str(model), str(saved)], output=saved),
     ]
     if pnnx:
         # It writes beside its input.
