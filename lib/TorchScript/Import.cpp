@@ -192,6 +192,7 @@ private:
   /// Puts methods in the order of their instances and, within one, of their
   /// class.
   void sortMethods();
+  void sortStorages();
   LogicalResult importTypedefs();
 
   Location getLoc(const jit::Node *node);
@@ -225,6 +226,8 @@ private:
   llvm::StringMap<FlatSymbolRefAttr> storages;
   /// Where storages go.
   OpBuilder storageBuilder{context};
+  /// Those of `data.pkl` by their numbers in the file.
+  std::vector<std::pair<uint64_t, StorageOp>> storageOrder;
 
   // The object graph.
   DenseMap<const PickleValue *, StringAttr> paths;
@@ -330,8 +333,12 @@ FailureOr<FlatSymbolRefAttr> Importer::convertStorage(const PickleValue &value,
   }
   std::string name = "s" + std::to_string(storages.size() - 1);
   symbol = FlatSymbolRefAttr::get(context, "$" + name);
-  StorageOp::create(storageBuilder, fileLoc, symbol.getAttr(), getString(dtype),
-                    getString(id.items[3]->text), makeBlob(name, *bytes));
+  auto storage = StorageOp::create(
+      storageBuilder, fileLoc, symbol.getAttr(), getString(dtype),
+      getString(id.items[3]->text), makeBlob(name, *bytes));
+  uint64_t number;
+  if (section == Archive::Data && !StringRef(key).getAsInteger(10, number))
+    storageOrder.emplace_back(number, storage);
   return symbol;
 }
 
@@ -1707,6 +1714,15 @@ void Importer::sortMethods() {
   }
 }
 
+void Importer::sortStorages() {
+  // Export numbers them in their order: each keeps its place in the file.
+  if (llvm::is_sorted(storageOrder, llvm::less_first()))
+    return;
+  llvm::stable_sort(storageOrder, llvm::less_first());
+  for (auto [number, storage] : llvm::reverse(storageOrder))
+    storage->moveBefore(model.getBody(), model.getBody()->begin());
+}
+
 LogicalResult Importer::importTypedefs() {
   // Definitions need others; those that are needed come first.
   OpBuilder::InsertionGuard guard(builder);
@@ -1805,6 +1821,7 @@ OwningOpRef<mlir::ModuleOp> Importer::run() {
   locateCalls();
   markOutNops();
   sortMethods();
+  sortStorages();
 
   for (auto [i, record] : llvm::enumerate(archive.getExtraRecords()))
     RecordOp::create(

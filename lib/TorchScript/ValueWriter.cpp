@@ -29,8 +29,8 @@ void ValueWriter::countUses(Attribute value) {
   int64_t identity = getIdentity(value);
   if (identity != 0 && ++useCounts[identity] > 1)
     return;
-  if (auto tensor = dyn_cast<TensorAttr>(value))
-    usedStorages.insert(tensor.getStorage().getAttr());
+  if (auto symbol = dyn_cast<FlatSymbolRefAttr>(value))
+    usedSymbols.insert(symbol.getAttr());
   value.walkImmediateSubElements([&](Attribute inner) { countUses(inner); },
                                  [](Type) {});
 }
@@ -69,7 +69,7 @@ LogicalResult ValueWriter::numberStorages() {
   SmallVector<StorageOp> copies;
   DenseSet<Attribute> blobs;
   for (auto storage : model.getOps<StorageOp>()) {
-    if (!usedStorages.contains(storage.getSymNameAttr()))
+    if (!usedSymbols.contains(storage.getSymNameAttr()))
       continue;
     if (auto blob = dyn_cast<DenseResourceElementsAttr>(storage.getBytes());
         blob && !blobs.insert(blob).second)

@@ -68,8 +68,8 @@ private:
   llvm::DenseMap<std::pair<mlir::Attribute, llvm::StringRef>, unsigned>
       rememberedStorages;
   llvm::DenseMap<StorageOp, unsigned> storageNumbers;
-  /// The names of the storages of slots.
-  llvm::DenseSet<mlir::Attribute> usedStorages;
+  /// What slots name: storages, among others.
+  llvm::DenseSet<mlir::Attribute> usedSymbols;
   /// How many places hold an object, by its identity, and where the pickle
   /// remembers it.
   llvm::DenseMap<int64_t, unsigned> useCounts, rememberedValues;

@@ -279,9 +279,18 @@ def test_twin_below_a_twin_has_one_owner(tool):
     fix_and_check(tool, tool.trace(SharedByThree().eval(), X))
 
 
+class TwiceInside(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.m = conv(3, 3)
+
+    def forward(self, x):
+        return self.m(self.m(x).relu())
+
+
 def test_weights_of_copies_come_behind_those_of_the_input(tool):
     """Nearly all that was written ahead was cut off again: a copy's weights stood in between."""
-    path = tool.trace(SharedByThree().eval(), X)
+    path = tool.trace(nn.Sequential(TwiceInside(), conv(3, 4)).eval(), X)
     original, fixed = records(path), records(fix_and_check(tool, path))
     weights = [name for name in original if name.startswith("data/")]
     assert [original[name] for name in weights] == [fixed[name] for name in weights]
