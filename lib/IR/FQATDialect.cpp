@@ -138,6 +138,36 @@ LogicalResult BitsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
+/// Identities are counted upwards from 1; 0 is none.
+static LogicalResult
+verifyIdentity(function_ref<InFlightDiagnostic()> emitError, int64_t identity) {
+  constexpr int64_t bound = int64_t(1) << 48;
+  if (identity < 0 || identity >= bound)
+    return emitError() << "the identity " << identity
+                       << " is not between 0 and " << bound;
+  return success();
+}
+
+LogicalResult ListAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               ArrayAttr, StringRef, int64_t identity) {
+  return verifyIdentity(emitError, identity);
+}
+
+LogicalResult DictAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               ArrayAttr, StringRef, int64_t identity) {
+  return verifyIdentity(emitError, identity);
+}
+
+LogicalResult ObjectAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 StringRef, Attribute, int64_t identity) {
+  return verifyIdentity(emitError, identity);
+}
+
+LogicalResult BuildAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                StringRef, Attribute, int64_t identity) {
+  return verifyIdentity(emitError, identity);
+}
+
 LogicalResult TensorAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  FlatSymbolRefAttr storage, StringRef dtype,
                                  ArrayRef<int64_t> sizes,
@@ -148,7 +178,7 @@ LogicalResult TensorAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                        << strides.size() << " strides";
   if (offset < 0 || llvm::any_of(sizes, [](int64_t n) { return n < 0; }))
     return emitError() << "tensor has a negative offset or size";
-  return success();
+  return verifyIdentity(emitError, identity);
 }
 
 Attribute TensorAttr::parse(AsmParser &parser, Type) {

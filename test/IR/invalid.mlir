@@ -37,6 +37,16 @@ fqat.parameter @w : !fqat.tensor = #fqat.tensor<@"$s0", float32, [], []>
 
 // -----
 
+// expected-error @below {{the identity 9223372036854775807 is not between 0 and}}
+#t = #fqat.tensor<@"$s0", float32, [1], [1], identity = 9223372036854775807>
+
+// -----
+
+// expected-error @below {{the identity -1 is not between 0 and}}
+#l = #fqat.list<[] id -1>
+
+// -----
+
 // expected-error @below {{unknown tensor property 'color'}}
 #t = #fqat.tensor<@"$s0", float32, [1], [1], color = 1>
 

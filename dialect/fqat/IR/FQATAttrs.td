@@ -125,6 +125,7 @@ def FQAT_ListAttr : FQAT_Attr<"List", "list"> {
   let assemblyFormat = [{
     `<` $elements (`as` $type_tag^)? (`id` $identity^)? `>`
   }];
+  let genVerifyDecl = 1;
 }
 
 def FQAT_DictAttr : FQAT_Attr<"Dict", "dict"> {
@@ -142,6 +143,7 @@ def FQAT_DictAttr : FQAT_Attr<"Dict", "dict"> {
   let assemblyFormat = [{
     `<` $items (`as` $type_tag^)? (`id` $identity^)? `>`
   }];
+  let genVerifyDecl = 1;
 }
 
 def FQAT_ObjectAttr : FQAT_Attr<"Object", "object"> {
@@ -159,6 +161,7 @@ def FQAT_ObjectAttr : FQAT_Attr<"Object", "object"> {
                         "::mlir::Attribute":$state,
                         DefaultValuedParameter<"int64_t", "0">:$identity);
   let assemblyFormat = "`<` $class_name `,` $state (`id` $identity^)? `>`";
+  let genVerifyDecl = 1;
 }
 
 def FQAT_BuildAttr : FQAT_Attr<"Build", "build"> {
@@ -176,6 +179,7 @@ def FQAT_BuildAttr : FQAT_Attr<"Build", "build"> {
                         "::mlir::Attribute":$arguments,
                         DefaultValuedParameter<"int64_t", "0">:$identity);
   let assemblyFormat = "`<` $function `,` $arguments (`id` $identity^)? `>`";
+  let genVerifyDecl = 1;
 }
 
 def FQAT_GlobalAttr : FQAT_Attr<"Global", "global"> {
