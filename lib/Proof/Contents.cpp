@@ -40,7 +40,12 @@ bool haveEqualBytes(ElementsAttr a, ElementsAttr b) {
 Contents::Contents(mlir::ModuleOp original, mlir::ModuleOp fixed,
                    bool byBytes) {
   using Place = std::tuple<const void *, const void *, const void *, size_t>;
-  std::map<Place, unsigned> byPlace;
+  llvm::DenseMap<Place, unsigned> byPlace;
+  size_t numStorages = 0;
+  for (mlir::ModuleOp model : {original, fixed})
+    numStorages += llvm::range_size(model.getOps<StorageOp>());
+  byPlace.reserve(numStorages);
+  numbers.reserve(numStorages);
   using Content = std::tuple<const void *, const void *, uint64_t, size_t>;
   std::map<Content, SmallVector<std::pair<ArrayRef<char>, unsigned>, 1>> known;
   unsigned next = 1;
@@ -75,17 +80,12 @@ Contents::Contents(mlir::ModuleOp original, mlir::ModuleOp fixed,
 
 bool Contents::areEqual(mlir::ModuleOp modelA, Attribute a,
                         mlir::ModuleOp modelB, Attribute b) const {
-  auto tensorA = dyn_cast<TensorAttr>(a), tensorB = dyn_cast<TensorAttr>(b);
-  if (!tensorA || !tensorB)
-    return normalize(modelA, a) == normalize(modelB, b);
-  // What nearly all slots hold; made normal, each would be a new attribute.
-  return lookup(modelA, tensorA.getStorage().getAttr()) ==
-             lookup(modelB, tensorB.getStorage().getAttr()) &&
-         tensorA.getDtype() == tensorB.getDtype() &&
-         tensorA.getSizes() == tensorB.getSizes() &&
-         tensorA.getStrides() == tensorB.getStrides() &&
-         tensorA.getOffset() == tensorB.getOffset() &&
-         tensorA.getRequiresGrad() == tensorB.getRequiresGrad();
+  // What nearly all slots hold: made normal, each would be a new attribute.
+  if (auto tensor = dyn_cast<TensorAttr>(a); tensor && a == b) {
+    StringAttr storage = tensor.getStorage().getAttr();
+    return lookup(modelA, storage) == lookup(modelB, storage);
+  }
+  return normalize(modelA, a) == normalize(modelB, b);
 }
 
 Attribute Contents::normalize(mlir::ModuleOp model, Attribute value) const {

@@ -40,7 +40,6 @@ Executor::Executor(TermTable &terms, const Contents &contents,
     : terms(terms), contents(contents), symbols(symbols), model(model),
       memory(terms.get("memory", {})), isOriginal(isOriginal) {
   groups.emplace_back();
-  locations.reserve(terms.getNumExpected());
   for (StringRef start : {"random", "effects", "elements"})
     addLocation({terms.get(start, {}), 0, nullptr}, /*isContainer=*/false);
   // A slice of all is the tensor itself, as long as no op changes the sizes of

@@ -23,6 +23,7 @@
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/SetVector.h"
 
+#include <deque>
 #include <memory>
 
 namespace fqat {
@@ -244,7 +245,8 @@ private:
   mlir::ModuleOp model;
   Term memory;
 
-  std::vector<Location> locations;
+  /// In pieces: they fit into memory that was given back.
+  std::deque<Location> locations;
   std::vector<std::pair<unsigned, LocationState>> journal;
   std::vector<Group> groups;
   llvm::DenseMap<mlir::Attribute, unsigned> storages;

@@ -19,13 +19,6 @@ using namespace mlir;
 
 namespace fqat {
 
-/// How many values of their own a model computes, about.
-static size_t countValues(mlir::ModuleOp model) {
-  size_t count = 0;
-  model.walk([&](Operation *op) { count += isa<OperatorOp, ListOp>(op); });
-  return count;
-}
-
 namespace {
 
 /// One attempt at the proof.
@@ -35,8 +28,7 @@ public:
          bool byBytes)
       : original(original), fixed(fixed), originalSymbols(original),
         fixedSymbols(fixed), contents(original, fixed, byBytes),
-        terms(original.getContext(), countValues(fixed)),
-        tiesClones(tiesClones) {}
+        terms(original.getContext()), tiesClones(tiesClones) {}
 
   /// The first difference, or nothing.
   std::optional<Difference> run();
@@ -155,8 +147,10 @@ std::optional<Difference> Prover::compareMethod(MethodOp a, MethodOp b) {
     difference.fixed = fixed;
     return difference;
   };
+  terms.rewind();
   if (failed(runA.run(a)))
     return undecided(runA, runA.getReasonOp(), nullptr);
+  terms.rewind();
   if (failed(runB.run(b)))
     return undecided(runB, nullptr, runB.getReasonOp());
   std::optional<Difference> found;

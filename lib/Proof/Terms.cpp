@@ -10,6 +10,7 @@
 #include "fqat/Support/Operators.h"
 
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/Hashing.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -24,23 +25,23 @@ bool readsSizesOnly(StringRef name) {
 
 Term TermTable::get(StringAttr name, Attribute detail,
                     ArrayRef<Term> operands) {
-  Term next = terms.size();
-  auto hash = static_cast<unsigned>(
+  Key key = {*this, name, detail, operands, /*hash=*/0};
+  if (expected < terms.size() && matches(expected, key))
+    return expected++;
+  key.hash = static_cast<unsigned>(
       llvm::hash_combine(name, detail, llvm::hash_combine_range(operands)));
-  auto [it, isNew] = entries.insert_as(
-      Entry{hash, next}, Key{*this, name, detail, operands, hash});
+  Term next = terms.size();
+  auto [it, isNew] = entries.insert_as(Entry{key.hash, next}, key);
   if (isNew)
     terms.push_back({name, detail, operands.copy(allocator).data(),
                      static_cast<unsigned>(operands.size())});
+  expected = std::max(expected, it->term + 1);
   return it->term;
 }
 
-bool TermTable::EntryInfo::isEqual(const Key &key, Entry entry) {
-  if (key.hash != entry.hash || entry.term >= key.table.terms.size())
-    return false;
-  const Node &node = key.table.terms[entry.term];
-  return node.name == key.name && node.detail == key.detail &&
-         ArrayRef(node.operands, node.numOperands) == key.operands;
+bool TermTable::matches(Term term, const Key &key) const {
+  return terms[term].name == key.name && terms[term].detail == key.detail &&
+         getOperands(term) == key.operands;
 }
 
 Term TermTable::get(StringRef name, ArrayRef<Term> operands, uint64_t detail) {

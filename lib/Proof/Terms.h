@@ -14,8 +14,8 @@
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/Support/Allocator.h"
 
+#include <deque>
 #include <optional>
-#include <vector>
 
 namespace fqat {
 
@@ -26,16 +26,12 @@ using Term = unsigned;
 /// All terms of a proof, each once.
 class TermTable {
 public:
-  /// About `numExpected` terms will be made.
-  TermTable(mlir::MLIRContext *context, size_t numExpected)
-      : context(context), numExpected(numExpected),
+  explicit TermTable(mlir::MLIRContext *context)
+      : context(context),
         constantName(mlir::StringAttr::get(context, "constant")),
         chooseName(mlir::StringAttr::get(context, "choose")),
         writeName(mlir::StringAttr::get(context, "write")),
-        listName(mlir::StringAttr::get(context, "list")) {
-    terms.reserve(numExpected);
-    entries.reserve(numExpected);
-  }
+        listName(mlir::StringAttr::get(context, "list")) {}
 
   /// The term of an operation; `detail` is what tells it from others of its
   /// name besides its operands (an overload, an index).
@@ -85,11 +81,14 @@ public:
   /// Another method is run, which may be given other dtypes.
   void forgetInPlace() { inPlace.clear(); }
 
+  /// Another run begins. What it makes first is probably what the first run has
+  /// made first, and so on.
+  void rewind() { expected = 0; }
+
   /// The text of a term, `depth` operations deep.
   std::string print(Term term, unsigned depth) const;
 
   mlir::MLIRContext *getContext() const { return context; }
-  size_t getNumExpected() const { return numExpected; }
 
 private:
   struct Node {
@@ -117,15 +116,23 @@ private:
     static unsigned getHashValue(Entry entry) { return entry.hash; }
     static unsigned getHashValue(const Key &key) { return key.hash; }
     static bool isEqual(Entry a, Entry b) { return a.term == b.term; }
-    static bool isEqual(const Key &key, Entry entry);
+    static bool isEqual(const Key &key, Entry entry) {
+      return key.hash == entry.hash && entry.term < key.table.terms.size() &&
+             key.table.matches(entry.term, key);
+    }
   };
 
   mlir::MLIRContext *context;
-  size_t numExpected;
   // The names that are asked for most.
   mlir::StringAttr constantName, chooseName, writeName, listName;
   llvm::BumpPtrAllocator allocator;
-  std::vector<Node> terms;
+  bool matches(Term term, const Key &key) const;
+
+  /// In pieces: they fit into memory that was given back.
+  std::deque<Node> terms;
+  /// The term that will probably be asked for next: it is found in the cache of
+  /// the processor, unlike its entry.
+  Term expected = 0;
   llvm::DenseSet<Term> inPlace;
   llvm::DenseSet<Entry, EntryInfo> entries;
 };
