@@ -101,7 +101,8 @@ fuzz-models: build ## Fix 2,000 random models; FUZZ_SEED picks others
 
 # Clang has what these need. Each has a build folder of its own.
 LLVM_BIN = $(abspath $(MLIR_DIR)/../../../bin)
-with_clang = -DCMAKE_C_COMPILER=clang-22 -DCMAKE_CXX_COMPILER=clang++-22 -DFQAT_ENABLE_MIMALLOC=OFF
+with_clang = -DCMAKE_C_COMPILER=clang-22 -DCMAKE_CXX_COMPILER=clang++-22 -DFQAT_ENABLE_MIMALLOC=OFF \
+  -DFQAT_RUN_DESTRUCTORS=ON
 test-asan fuzz coverage: CLANG = 1
 test-asan coverage: TESTS = 1
 test-asan fuzz: BUILD_DIR = build-asan

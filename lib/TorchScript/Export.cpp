@@ -56,8 +56,8 @@ namespace jit = torch::jit;
 namespace fqat {
 namespace {
 
-/// A model as an archive has it. The bytes of weights and records stay where
-/// they are.
+/// A model as an archive will have it. The bytes of weights and records stay
+/// where they are.
 struct PrintedModel {
   struct Section {
     std::string pickle;
@@ -1259,7 +1259,8 @@ static LogicalResult exportModel(mlir::ModuleOp model, ArchiveWriter &writer,
                                  Phases *phases) {
   try {
     PrintedModel printed;
-    if (failed(Exporter(model, nopName, /*importsAgain=*/bool(check), phases)
+    if (failed(Exporter(model, nopName,
+                        /*importsAgain=*/static_cast<bool>(check), phases)
                    .run(printed, writer)))
       return failure();
     // libtorch's graphs are gone: the check can have their memory.
@@ -1268,6 +1269,7 @@ static LogicalResult exportModel(mlir::ModuleOp model, ArchiveWriter &writer,
         phases->end("import again");
       if (failed(check(*printed.seen)))
         return failure();
+      printed.seen = nullptr;
     }
     writer.finish(printed.getContents());
     return success();

@@ -1715,7 +1715,8 @@ void Importer::sortMethods() {
 }
 
 void Importer::sortStorages() {
-  // Export numbers them in their order: each keeps its place in the file.
+  // Export numbers them in their order: each keeps its place in the file. For
+  // most files that is the order in which their slots come, and nothing moves.
   if (llvm::is_sorted(storageOrder, llvm::less_first()))
     return;
   llvm::stable_sort(storageOrder, llvm::less_first());

@@ -21,6 +21,7 @@
 
 #include "fqat/TorchScript/Kernels.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/raw_ostream.h"
@@ -29,7 +30,10 @@
 #include <array>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -46,8 +50,8 @@ struct Kernel {
   std::string debug;
 };
 
-/// What is kept. Constant-initialised: libtorch's constructors come before
-/// ours. Never destroyed: its destructors come behind them.
+/// What is kept. Constant-initialised and trivially destroyed: libtorch's
+/// constructors run before ours, and its destructors after ours.
 struct Store {
   std::mutex mutex;
   bool isOpen = true;
@@ -88,17 +92,33 @@ static void registerKept() {
   store.isOpen = false;
   if (!store.kernels)
     return;
+  std::unique_ptr<std::vector<Kernel>> kernels(
+      std::exchange(store.kernels, nullptr));
   // A handle that goes takes its kernel with it.
   static auto *handles = new std::vector<c10::RegistrationHandleRAII>;
-  for (Kernel &kernel : *std::exchange(store.kernels, nullptr))
+  handles->reserve(kernels->size());
+  for (Kernel &kernel : *kernels)
     handles->push_back(
         registerNow(c10::Dispatcher::singleton(), std::move(kernel)));
 }
 
-/// Whether parser and printer run an operator: they compare tensors that are
-/// constants.
-static bool isAlwaysRun(llvm::StringRef name) {
-  return name == "aten::equal" || name == "aten::is_same_size";
+/// Whether parser or printer may run an operator: they compare the tensors that
+/// stand for constants, and compute what depends on constant numbers only.
+/// Nothing else is computed from what has no tensor (see KernelsTest).
+static bool isRunOnCode(llvm::StringRef name) {
+  return llvm::is_contained(
+      {"aten::equal", "aten::is_same_size",
+       // Of numbers.
+       "aten::can_cast", "aten::promote_types", "aten::result_type",
+       "prims::maximum_value", "prims::minimum_value",
+       // Of nothing.
+       "aten::_nnpack_available", "aten::is_vulkan_available",
+       "aten::_use_cudnn_rnn_flatten_weight",
+       "aten::_cufft_get_plan_cache_max_size",
+       "aten::_cufft_get_plan_cache_size", "mkldnn::_is_mkldnn_acl_supported",
+       "mkldnn::_is_mkldnn_bf16_supported",
+       "mkldnn::_is_mkldnn_fp16_supported"},
+      name);
 }
 
 c10::RegistrationHandleRAII c10::Dispatcher::registerImpl(
@@ -112,7 +132,7 @@ c10::RegistrationHandleRAII c10::Dispatcher::registerImpl(
                std::move(cpp_signature),
                std::move(inferred_function_schema),
                std::move(debug)};
-  if (!isAlwaysRun(given.name.name)) {
+  if (!isRunOnCode(given.name.name)) {
     std::scoped_lock<std::mutex> lock(store.mutex);
     if (store.isOpen) {
       if (!store.kernels) {

@@ -357,8 +357,8 @@ struct Run {
 llvm::Expected<RunComparison> compareRuns(StringRef original, StringRef fixed,
                                           StringRef inputs,
                                           StringRef tracedInputs) {
-  requireKernels();
   try {
+    requireKernels();
     c10::AutoGradMode noGradients(false);
     // Integers are often indices: what is too big for the model is tried again
     // smaller.

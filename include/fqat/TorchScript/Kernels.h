@@ -7,8 +7,9 @@
 //===----------------------------------------------------------------------===//
 //
 // A third of the time in which a small model is fixed went to the registration
-// of 15,000 kernels when libtorch was loaded. Import, proof and export run no
-// operator: a program can keep the kernels back until one is to be run.
+// of 15,000 kernels when libtorch was loaded. Import, proof and export run a
+// handful of operators only: a program can keep the kernels of the others back
+// until one is to be run.
 //
 //===----------------------------------------------------------------------===//
 
