@@ -122,16 +122,12 @@ static bool isRunOnCode(llvm::StringRef name) {
 }
 
 c10::RegistrationHandleRAII c10::Dispatcher::registerImpl(
-    OperatorName op_name, std::optional<DispatchKey> dispatch_key,
-    KernelFunction kernel, std::optional<impl::CppSignature> cpp_signature,
-    std::unique_ptr<FunctionSchema> inferred_function_schema,
-    std::string debug) {
-  Kernel given{std::move(op_name),
-               dispatch_key,
-               std::move(kernel),
-               std::move(cpp_signature),
-               std::move(inferred_function_schema),
-               std::move(debug)};
+    OperatorName name, std::optional<DispatchKey> key, KernelFunction function,
+    std::optional<impl::CppSignature> signature,
+    std::unique_ptr<FunctionSchema> schema, std::string debug) {
+  Kernel given{std::move(name),     key,
+               std::move(function), signature,
+               std::move(schema),   std::move(debug)};
   if (!isRunOnCode(given.name.name)) {
     std::scoped_lock<std::mutex> lock(store.mutex);
     if (store.isOpen) {
