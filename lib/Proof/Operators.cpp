@@ -181,7 +181,7 @@ bool Executor::runContainerOp(OperatorOp op, Environment &values) {
     locations[list.location].splitFrom = locations[first.location].splitFrom;
     return give(list);
   }
-  // Held, because a new location may move the others.
+  // Held, because a write gives the location others.
   std::shared_ptr<const Items> items = locations[first.location].state.items;
   if (!items)
     return false;

@@ -121,13 +121,12 @@ private:
              key.table.matches(entry.term, key);
     }
   };
+  bool matches(Term term, const Key &key) const;
 
   mlir::MLIRContext *context;
   // The names that are asked for most.
   mlir::StringAttr constantName, chooseName, writeName, listName;
   llvm::BumpPtrAllocator allocator;
-  bool matches(Term term, const Key &key) const;
-
   /// In pieces: they fit into memory that was given back.
   std::deque<Node> terms;
   /// The term that will probably be asked for next: it is found in the cache of
