@@ -14,10 +14,26 @@ if(FQAT_WERROR)
   list(APPEND FQAT_WARNINGS -Werror)
 endif()
 
+# LLVM and MLIR come from static libraries: of LLVM's one shared library, which
+# Debian's MLIR names, a program needs a twentieth, and to load it takes a tenth
+# of a small model's time. The two kinds must never meet in one program: who
+# builds on our libraries gets LLVM the way that MLIR's own package names it.
+if(TARGET LLVM)
+  foreach(target IN LISTS MLIR_EXPORTED_TARGETS)
+    get_target_property(libraries ${target} INTERFACE_LINK_LIBRARIES)
+    if(libraries)
+      list(TRANSFORM libraries REPLACE "^LLVM$" "LLVMSupportLSP;LLVMRemarks;LLVMSupport")
+      set_target_properties(${target} PROPERTIES
+        INTERFACE_LINK_LIBRARIES "${libraries}")
+    endif()
+  endforeach()
+  set(FQAT_LLVM $<BUILD_INTERFACE:LLVMSupport> $<INSTALL_INTERFACE:LLVM>)
+else()
+  set(FQAT_LLVM LLVMSupport)
+endif()
+
 # fqat_add_library(NAME SOURCES... [EXPORT NAME] [DEPENDS ...] LINK_LIBS ...)
-# A static library, of the core unless it is exported elsewhere. LLVM comes from
-# its one shared library, MLIR from its static ones; the two kinds of LLVM must
-# never meet in one program.
+# A static library, of the core unless it is exported elsewhere.
 function(fqat_add_library name)
   cmake_parse_arguments(ARG "" "EXPORT" "DEPENDS;LINK_LIBS" ${ARGN})
   if(NOT ARG_EXPORT)
@@ -37,5 +53,5 @@ function(fqat_add_tool name)
   cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   target_compile_options(${name} PRIVATE ${FQAT_WARNINGS})
-  target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} LLVM)
+  target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} LLVMSupport)
 endfunction()

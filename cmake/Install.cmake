@@ -3,11 +3,10 @@
 include(GNUInstallDirs)
 
 # A wheel puts the programs, and the libraries that only we use, into the Python
-# package. The latter's folder must be called lib: LLVM's library looks for what
-# it needs in ../lib.
+# package.
 set(FQAT_INSTALL_BINDIR ${CMAKE_INSTALL_BINDIR} CACHE STRING
     "Folder of the programs")
-set(FQAT_INSTALL_LIBDIR lib/fqat/lib CACHE STRING
+set(FQAT_INSTALL_LIBDIR lib/fqat CACHE STRING
     "Folder of the libraries that the programs bring along")
 set(FQAT_INSTALL_CMAKEDIR ${CMAKE_INSTALL_LIBDIR}/cmake/FQAT)
 
@@ -21,8 +20,8 @@ function(fqat_set_install_rpath target folder)
   target_link_options(${target} PRIVATE LINKER:--disable-new-dtags)
 endfunction()
 
-# fqat_install_tools(TARGETS...): the programs with libtorch, LLVM and whatever
-# else they need, but for what every Linux system has.
+# fqat_install_tools(TARGETS...): the programs with libtorch and whatever else
+# they need, but for what every Linux system has.
 function(fqat_install_tools)
   foreach(target IN LISTS ARGN)
     fqat_set_install_rpath(${target} ${FQAT_INSTALL_BINDIR})

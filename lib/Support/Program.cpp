@@ -14,6 +14,7 @@
 #include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <atomic>
 #include <csignal>
 #include <exception>
 #include <fcntl.h>
@@ -35,10 +36,22 @@ static void occupyStandardStreams() {
       (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+/// Of threads that would end the program at the same time, all but the first
+/// wait here for the end: LLVM hands the list of unfinished files to whoever
+/// asks first, and they must be gone before anyone ends the process.
+static void claimEnd() {
+  static std::atomic_flag isClaimed;
+  static thread_local bool isOurs = false;
+  isOurs |= !isClaimed.test_and_set();
+  while (!isOurs)
+    ::pause();
+}
+
 /// Ends the program, unless somebody recovers from what LLVM gives up on.
 static void handleFatalError(void *name, const char *reason, bool) {
   if (CrashRecoveryContext::GetCurrent())
     return;
+  claimEnd();
   sys::RunInterruptHandlers();
   errs() << *static_cast<StringRef *>(name) << ": internal error: " << reason
          << '\n';
@@ -57,6 +70,7 @@ static int call(StringRef name, function_ref<int()> body) {
 /// The same for what is thrown where nothing can be caught: where memory or
 /// threads run out, for the most part.
 [[noreturn]] static void handleTerminate() {
+  claimEnd();
   int code = kInternal;
   try {
     if (std::exception_ptr thrown = std::current_exception())
@@ -75,6 +89,7 @@ static int call(StringRef name, function_ref<int()> body) {
 }
 
 void endForLackOfMemory() {
+  claimEnd();
   // Nothing here may take memory.
   constexpr StringLiteral message = "error: there is not enough memory\n";
   if (::write(STDERR_FILENO, message.data(), message.size()) < 0)
