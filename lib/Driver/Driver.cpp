@@ -452,19 +452,14 @@ ExitCode Driver::write(mlir::ModuleOp model, StringRef output) {
   if (!pending)
     if (ExitCode code = openOutput(output); code != Done)
       return code;
-  OutputFile &stream = pending->stream;
-  ExitCode code = writeTo(model, stream, &pending->archive);
-  stream.flush();
-  std::error_code error = stream.error();
-  stream.clear_error();
-  if (!error && code == Done && fsync(pending->file.FD) != 0)
-    error = std::error_code(errno, std::generic_category());
-  if (!error && code == Done && options.verify)
-    code = verifyFile(pending->file.TmpName);
-  if (error)
-    return fail(output, error.message());
-  if (code != Done)
+  if (ExitCode code = writeTo(model, pending->stream, &pending->archive);
+      code != Done)
     return code;
+  if (std::error_code error = pending->stream.finish())
+    return fail(output, error.message());
+  if (options.verify)
+    if (ExitCode code = verifyFile(pending->file.TmpName); code != Done)
+      return code;
   if (llvm::Error renamed = pending->keep(place.path))
     return fail(output, llvm::toString(std::move(renamed)));
   return Done;

@@ -19,6 +19,7 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/CrashRecoveryContext.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Threading.h"
 #include <ATen/EmptyTensor.h>
@@ -28,6 +29,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <system_error>
 
 namespace jit = torch::jit;
 
@@ -451,7 +453,37 @@ static void addStorages(ZipWriter &zip, llvm::StringRef section,
     zip.add((section + "/" + llvm::Twine(i)).str(), bytes);
 }
 
+void ArchiveWriter::startRest(const ArchiveContents &contents) {
+  if (!scratch)
+    return;
+  isRestStarted = true;
+  auto write = [this, contents] {
+    // A file that somebody cuts off is a signal for who reads the map.
+    llvm::CrashRecoveryContext recovery;
+    if (!recovery.RunSafely([&] { writeRest(contents); }))
+      scratch->file.fail(std::make_error_code(std::errc::io_error));
+    scratch->file.sync();
+  };
+  try {
+    thread = std::thread(write);
+  } catch (const std::system_error &) {
+    // There is no room for a thread.
+    write();
+  }
+}
+
+void ArchiveWriter::wait() {
+  if (thread.joinable())
+    thread.join();
+}
+
 void ArchiveWriter::finish(const ArchiveContents &contents) {
+  if (!isRestStarted)
+    writeRest(contents);
+  wait();
+}
+
+void ArchiveWriter::writeRest(const ArchiveContents &contents) {
   // Code beside its record of lines. As libtorch has it: what is short is not
   // worth deflating.
   constexpr size_t minToDeflate = 200;

@@ -27,6 +27,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace fqat {
@@ -154,14 +155,24 @@ public:
   /// most of the archive by far. They are written to a scratch archive from now
   /// on.
   void start(llvm::ArrayRef<llvm::ArrayRef<char>> storages);
-  /// Writes everything else.
+  /// The same for everything else; what a scratch archive has is brought to the
+  /// disk then. What `contents` borrows must stay until `wait` returns.
+  void startRest(const ArchiveContents &contents);
+  /// Returns when nothing is written any more.
+  void wait();
+  /// Writes everything else, or what is left of it.
   void finish(const ArchiveContents &contents);
 
 private:
+  void writeRest(const ArchiveContents &contents);
+
   std::optional<ZipWriter> own;
   ZipWriter &zip;
   ScratchArchive *scratch = nullptr;
   std::vector<llvm::StringRef> weights;
+  /// Writes the rest.
+  std::thread thread;
+  bool isRestStarted = false;
 };
 
 /// The message of an exception of libtorch, without its C++ stack and on one

@@ -35,6 +35,7 @@
 #include "fqat/Support/Threading.h"
 
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -1240,6 +1241,7 @@ LogicalResult Exporter::print(PrintedModel &printed, ArchiveWriter &writer) {
   printed.code = printer.takeFiles();
   printed.version = printer.getVersion();
   endPhase("print");
+  writer.startRest(printed.getContents());
   if (importsAgain)
     printed.seen = importAgain(printed.getContents(), printer);
   return success(!importsAgain || printed.seen);
@@ -1259,6 +1261,7 @@ static LogicalResult exportModel(mlir::ModuleOp model, ArchiveWriter &writer,
                                  Phases *phases) {
   try {
     PrintedModel printed;
+    llvm::scope_exit stop([&] { writer.wait(); });
     if (failed(Exporter(model, nopName,
                         /*importsAgain=*/static_cast<bool>(check), phases)
                    .run(printed, writer)))

@@ -402,14 +402,23 @@ void OutputFile::startSync() {
 
 void OutputFile::cutOff(uint64_t offset) {
   seek(offset);
+  syncedSize = std::min(syncedSize, offset);
   if (::ftruncate(get_fd(), static_cast<off_t>(offset)) != 0)
     error_detected(std::error_code(errno, std::generic_category()));
 }
 
-std::error_code OutputFile::finish() {
+void OutputFile::sync() {
   flush();
-  if (!error() && ::fsync(get_fd()) != 0)
+  if (error())
+    return;
+  if (::fsync(get_fd()) != 0)
     error_detected(std::error_code(errno, std::generic_category()));
+  syncedSize = tell();
+}
+
+std::error_code OutputFile::finish() {
+  if (syncedSize != tell())
+    sync();
   std::error_code result = error();
   clear_error();
   return result;

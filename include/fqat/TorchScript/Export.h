@@ -44,8 +44,9 @@ llvm::LogicalResult exportTorchScript(mlir::ModuleOp model,
 inline constexpr llvm::StringLiteral kArchiveFolder = "archive/";
 
 /// The same for a file that nobody sees before it is whole: weights go from the
-/// mapped input to it while the code is printed and checked, and by the system
-/// where that can. On failure, what it has got is useless.
+/// mapped input to it while the code is printed, and by the system where that
+/// can; all else is written, and brought to the disk, while `check` runs. On
+/// failure, what it has got is useless.
 llvm::LogicalResult exportTorchScript(mlir::ModuleOp model,
                                       ScratchArchive &scratch,
                                       llvm::StringRef nopName = "",

@@ -123,9 +123,15 @@ public:
   void cutOff(uint64_t offset);
   /// Has the file end with an error.
   void fail(std::error_code error) { error_detected(error); }
-  /// Writes what is left and brings it to the disk. Returns the first error
+  /// Writes what is left and brings all to the disk. Errors stay with the file.
+  void sync();
+  /// The same, if it was not done since the last byte. Returns the first error
   /// that the file had, and clears it.
   std::error_code finish();
+
+private:
+  /// How many bytes `sync` has brought to the disk.
+  uint64_t syncedSize = 0;
 };
 
 /// A text that was deflated to be written.
