@@ -573,7 +573,9 @@ ExitCode Driver::runSteps() {
   phases.end("import");
   bool isProved = options.writesModel() && !options.noProof;
   if (isProved || options.verify) {
-    original = model->clone();
+    // The copy lies in one piece, in the order in which the passes walk it.
+    original = std::move(model);
+    model = original->clone();
     phases.end("copy");
   }
   // What is to be fixed is looked at before, if anyone wants to know.

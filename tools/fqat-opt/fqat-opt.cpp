@@ -12,11 +12,13 @@
 #include "fqat/Driver/Run.h"
 #include "fqat/Support/Program.h"
 
+#include "llvm/Support/Alignment.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/raw_ostream.h"
 #include <CLI/CLI.hpp>
 #ifdef FQAT_ENABLE_MIMALLOC
 #include <mimalloc.h>
+#include <sys/mman.h>
 #endif
 
 #include <algorithm>
@@ -71,6 +73,32 @@ static size_t getMemorySize() {
   return static_cast<size_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L)) *
          sys::Process::getPageSizeEstimate();
 }
+
+/// Sets addresses aside for the allocator, which would give large pieces back
+/// to the system one by one otherwise. No memory is taken before it is used,
+/// and where there are not so many addresses it goes without.
+static void reserveMemory() {
+  // The allocator's own unit.
+  constexpr size_t alignment = 32 << 20;
+  // A model so large is walked from end to end many times: with small pages, a
+  // sixth of the passes' time is what the processor needs to find them. A small
+  // one would pay for the clearing of what it never uses.
+  constexpr size_t sizeOfSmallPages = 1 << 30;
+  size_t size = getMemorySize() / alignment * alignment;
+  void *addresses =
+      ::mmap(nullptr, size + alignment, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, /*fd=*/-1, 0);
+  if (addresses == MAP_FAILED)
+    return;
+  auto *start = reinterpret_cast<char *>(
+      alignAddr(addresses, Align::Constant<alignment>()));
+  if (size > sizeOfSmallPages)
+    (void)::madvise(start + sizeOfSmallPages, size - sizeOfSmallPages,
+                    MADV_HUGEPAGE);
+  (void)mi_manage_os_memory(start, size, /*is_committed=*/true,
+                            /*is_large=*/false, /*is_zero=*/true,
+                            /*numa_node=*/-1);
+}
 #endif
 
 int main(int argc, char **argv) {
@@ -78,11 +106,7 @@ int main(int argc, char **argv) {
   // What one step gives back the next one takes: the system would have to clear
   // it in between.
   mi_option_disable(mi_option_allow_decommit);
-  // Large pieces too, which it would give back to the system one by one: they
-  // come from addresses that are set aside for them. No memory is taken before
-  // it is used, and where there are not so many addresses it goes without.
-  (void)mi_reserve_os_memory(getMemorySize(), /*commit=*/true,
-                             /*allow_large=*/false);
+  reserveMemory();
   // It would abort the program: it is no C++, and cannot throw.
   mi_register_error(
       [](int code, void *) {
