@@ -607,7 +607,7 @@ void ZipWriter::finish() {
 
 void WeightWriter::run() {
   // A disk that begins early is done early.
-  constexpr uint64_t syncInterval = 32 << 20;
+  constexpr uint64_t syncInterval = 8 << 20;
   uint64_t lastSync = file.tell();
   while (true) {
     size_t index;
