@@ -183,9 +183,13 @@ private:
   unsigned current = 0;
   unsigned nextAllocation = 0;
   unsigned nextExternal = 0;
-  /// The allocation of each storage, and the leaf of each slot.
+  /// The allocation of each storage.
   DenseMap<Attribute, unsigned> storages;
-  DenseMap<Attribute, AbstractValue> slots;
+  /// The leaf of each slot's tensor, and of each constant's.
+  struct ExternalTensor {
+    unsigned index, allocation;
+  };
+  DenseMap<Attribute, ExternalTensor> tensors;
   /// The slots that some method writes, what they hold, and their allocations.
   DenseMap<Attribute, AbstractValue> writtenSlots;
   DenseMap<Attribute, unsigned> slotAllocations;
@@ -240,21 +244,26 @@ AbstractValue TraceBuilder::makeExternal(Type type, bool isNumber) {
 
 AbstractValue TraceBuilder::makeTensorOf(TensorAttr tensor,
                                          Attribute identity) {
-  AbstractValue &known = slots[identity];
-  if (!known.leaves.empty())
-    return known;
+  auto [it, isNew] = tensors.try_emplace(identity);
+  ExternalTensor &known = it->second;
+  if (isNew) {
+    known.index = nextExternal++;
+    auto [storage, isNewStorage] =
+        storages.try_emplace(tensor.getStorage(), nextAllocation);
+    nextAllocation += isNewStorage;
+    known.allocation = storage->second;
+    trace.externalAllocations.insert(known.allocation);
+    if (auto slot = dyn_cast<FlatSymbolRefAttr>(identity))
+      trace.slotsOf.try_emplace(known.allocation, slot.getAttr());
+  }
   Leaf leaf;
-  leaf.index = nextExternal++;
+  leaf.index = known.index;
   leaf.isTensor = true;
-  auto [it, isNew] = storages.try_emplace(tensor.getStorage(), nextAllocation);
-  nextAllocation += isNew;
-  leaf.region.allocation = it->second;
-  trace.externalAllocations.insert(it->second);
-  if (auto slot = dyn_cast<FlatSymbolRefAttr>(identity))
-    trace.slotsOf.try_emplace(it->second, slot.getAttr());
-  known.leaves.push_back(leaf);
-  known.isNotNone = true;
-  return known;
+  leaf.region.allocation = known.allocation;
+  AbstractValue value;
+  value.leaves.push_back(leaf);
+  value.isNotNone = true;
+  return value;
 }
 
 AbstractValue TraceBuilder::makeScalar(Attribute constant) {

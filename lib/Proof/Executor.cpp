@@ -42,15 +42,6 @@ Executor::Executor(TermTable &terms, const Contents &contents,
   groups.emplace_back();
   for (StringRef start : {"random", "effects", "elements"})
     addLocation({terms.get(start, {}), 0, nullptr}, /*isContainer=*/false);
-  // A slice of all is the tensor itself, as long as no op changes the sizes of
-  // one name alone.
-  dropsWholeSlices = !model
-                          .walk([](OperatorOp op) {
-                            return changesShape(op.getName())
-                                       ? WalkResult::interrupt()
-                                       : WalkResult::advance();
-                          })
-                          .wasInterrupted();
 }
 
 LogicalResult Executor::undecided(Operation *op, const Twine &why) {

@@ -255,7 +255,9 @@ private:
   llvm::DenseMap<mlir::Attribute, unsigned> slots;
   llvm::DenseMap<Term, bool> assumptions;
   llvm::DenseMap<Term, Term> kinds;
-  bool dropsWholeSlices = false;
+  /// Whether a slice of all is the tensor itself; nothing as long as no slice
+  /// was seen.
+  std::optional<bool> dropsWholeSlices;
   bool isOriginal;
   llvm::SmallVector<std::pair<Term, bool>> conditions;
   unsigned depth = 0, loopDepth = 0;

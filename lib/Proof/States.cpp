@@ -22,14 +22,35 @@ namespace fqat {
 
 namespace {
 
+/// The instances that something calls. Few models have a tie for which that
+/// matters: nobody looks before.
+class CalledInstances {
+public:
+  explicit CalledInstances(mlir::ModuleOp model) : model(model) {}
+
+  bool contains(StringRef path) {
+    if (!paths) {
+      paths.emplace();
+      model.walk([&](CallOp call) {
+        paths->insert(splitPath(call.getCallee()).first);
+      });
+    }
+    return paths->contains(path);
+  }
+
+private:
+  mlir::ModuleOp model;
+  std::optional<llvm::StringSet<>> paths;
+};
+
 class Comparison {
 public:
   Comparison(mlir::ModuleOp original, SymbolTable &originalSymbols,
              mlir::ModuleOp fixed, SymbolTable &fixedSymbols,
              const Contents &contents, bool tiesClones)
       : original(original), originalSymbols(originalSymbols), fixed(fixed),
-        fixedSymbols(fixedSymbols), contents(contents), tiesClones(tiesClones) {
-  }
+        fixedSymbols(fixedSymbols), contents(contents), tiesClones(tiesClones),
+        called(original), calledNow(fixed) {}
 
   std::optional<Difference> run();
 
@@ -67,10 +88,7 @@ private:
   const Contents &contents;
   bool tiesClones;
   DenseSet<Attribute> descriptions;
-  /// The instances of the original that something calls.
-  llvm::StringSet<> called;
-  /// And of the fixed model.
-  llvm::StringSet<> calledNow;
+  CalledInstances called, calledNow;
   std::optional<Difference> difference;
 };
 
@@ -390,11 +408,6 @@ bool Comparison::checkNewTies() {
 }
 
 std::optional<Difference> Comparison::run() {
-  for (auto [model, instances] :
-       {std::pair(original, &called), std::pair(fixed, &calledNow)})
-    model.walk([&, instances = instances](CallOp call) {
-      instances->insert(splitPath(call.getCallee()).first);
-    });
   for (Operation &op : *original.getBody()) {
     bool isEqual = true;
     if (auto instance = dyn_cast<ModuleOp>(op)) {

@@ -123,8 +123,18 @@ void Executor::normalizeSlice(OperatorOp op, MutableArrayRef<Term> operands) {
 }
 
 bool Executor::takesWhole(OperatorOp op, ArrayRef<Term> operands) {
-  if (!dropsWholeSlices || loopDepth != 0 || op.getName() != "aten::slice" ||
-      operands.size() != 5)
+  if (loopDepth != 0 || op.getName() != "aten::slice" || operands.size() != 5)
+    return false;
+  // Not where an op changes the sizes of one name alone.
+  if (!dropsWholeSlices)
+    dropsWholeSlices = !model
+                            .walk([](OperatorOp oper) {
+                              return changesShape(oper.getName())
+                                         ? WalkResult::interrupt()
+                                         : WalkResult::advance();
+                            })
+                            .wasInterrupted();
+  if (!*dropsWholeSlices)
     return false;
   std::optional<Range> range = getRange(
       terms, terms.get(op.getNameAttr(), op.getOverloadAttr(), operands));

@@ -46,9 +46,9 @@ using TensorKey = std::pair<Operation *, unsigned>;
 /// What placing and rerouting ask of a trace for each crossing value.
 class TensorIndex {
 public:
-  explicit TensorIndex(const Trace &trace);
+  TensorIndex(const Trace &trace, ArrayRef<CrossingValue> crossings);
 
-  /// The operands that read a tensor.
+  /// The operands that read a crossing tensor.
   ArrayRef<Use> getReads(const Leaf &leaf) const {
     auto it = reads.find({leaf.event, leaf.index});
     return it == reads.end() ? ArrayRef<Use>() : ArrayRef(it->second);
@@ -149,9 +149,14 @@ private:
 // Placement
 //===----------------------------------------------------------------------===//
 
-TensorIndex::TensorIndex(const Trace &trace) : trace(trace) {
+TensorIndex::TensorIndex(const Trace &trace, ArrayRef<CrossingValue> crossings)
+    : trace(trace) {
+  for (const CrossingValue &crossing : crossings)
+    reads[{crossing.leaf.event, crossing.leaf.index}];
   auto add = [&](const Read &read, Operation *op) {
-    reads[{read.leaf.event, read.leaf.index}].push_back({op, read.operand});
+    auto it = reads.find({read.leaf.event, read.leaf.index});
+    if (it != reads.end())
+      it->second.push_back({op, read.operand});
   };
   for (const Event &event : trace.getEvents())
     for (const Read &read : event.reads)
@@ -687,7 +692,7 @@ void InsertOutNop::runOnOperation() {
       stale = changed = true;
       continue;
     }
-    TensorIndex index(*trace);
+    TensorIndex index(*trace, crossings);
     pool.update();
     for (const CrossingValue &crossing : crossings) {
       FailureOr<Placement> placement = place(*trace, index, crossing);
