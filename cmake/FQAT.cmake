@@ -18,7 +18,8 @@ endif()
 # Debian's MLIR names, a program needs a twentieth, and to load it takes a tenth
 # of a small model's time. The two kinds must never meet in one program: who
 # builds on our libraries gets LLVM the way that MLIR's own package names it.
-if(TARGET LLVM)
+# (MLIR's remarks and language server need two parts more of LLVM.)
+if(LLVM_LINK_LLVM_DYLIB)
   foreach(target IN LISTS MLIR_EXPORTED_TARGETS)
     get_target_property(libraries ${target} INTERFACE_LINK_LIBRARIES)
     if(libraries)

@@ -19,6 +19,7 @@ readonly torch_version=2.13.0
 
 readonly llvm_packages=(libmlir-22-dev llvm-22-dev mlir-22-tools llvm-22-tools
   clang-format-22 clang-tidy-22)
+# libzstd-dev is for the static libraries of LLVM, which name it.
 readonly base_packages=(libcli11-dev libgtest-dev libmimalloc-dev zlib1g-dev libzstd-dev
   ninja-build cmake g++ make git python3-venv)
 # python3-torch is torch 1.13: a test loads and runs outputs in it. Another

@@ -57,7 +57,7 @@ struct Driver::PendingOutput {
       : file(std::move(temporary)), stream(file.FD, /*shouldClose=*/false),
         archive(stream, kArchiveFolder) {}
   ~PendingOutput() {
-    archive.weights.cancel();
+    archive.cancel();
     stream.flush();
     stream.clear_error();
     if (!isKept)

@@ -70,7 +70,7 @@ private:
   const std::string &input;
   mlir::MLIRContext context;
   TextPrinter printer;
-  /// The model as it was read: the passes change it in place.
+  /// The model as it was read: the passes change a copy.
   mlir::OwningOpRef<mlir::ModuleOp> original;
   std::unique_ptr<PendingOutput> pending;
   ChangeLog log{nullptr};

@@ -38,12 +38,15 @@ static void occupyStandardStreams() {
 
 /// Of threads that would end the program at the same time, all but the first
 /// wait here for the end: LLVM hands the list of unfinished files to whoever
-/// asks first, and they must be gone before anyone ends the process.
+/// asks first, and they must be gone before anyone ends the process. (A signal
+/// from outside is LLVM's own to handle, and may still come in between.)
 static void claimEnd() {
   static std::atomic_flag isClaimed;
   static thread_local bool isOurs = false;
   isOurs |= !isClaimed.test_and_set();
-  while (!isOurs)
+  if (isOurs)
+    return;
+  while (true)
     ::pause();
 }
 

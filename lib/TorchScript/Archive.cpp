@@ -19,7 +19,6 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/CrashRecoveryContext.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Threading.h"
 #include <ATen/EmptyTensor.h>
@@ -29,7 +28,6 @@
 
 #include <atomic>
 #include <cstring>
-#include <system_error>
 
 namespace jit = torch::jit;
 
@@ -453,67 +451,47 @@ static void addStorages(ZipWriter &zip, llvm::StringRef section,
     zip.add((section + "/" + llvm::Twine(i)).str(), bytes);
 }
 
-void ArchiveWriter::startRest(const ArchiveContents &contents) {
-  if (!scratch)
-    return;
-  isRestStarted = true;
-  auto write = [this, contents] {
-    // A file that somebody cuts off is a signal for who reads the map.
-    llvm::CrashRecoveryContext recovery;
-    if (!recovery.RunSafely([&] { writeRest(contents); }))
-      scratch->file.fail(std::make_error_code(std::errc::io_error));
-    scratch->file.sync();
-  };
-  try {
-    thread = std::thread(write);
-  } catch (const std::system_error &) {
-    // There is no room for a thread.
-    write();
-  }
-}
+namespace {
+/// A record of code, or of its lines.
+struct CodeRecord {
+  std::string name;
+  llvm::StringRef text;
+  /// Nothing where the text is to be stored as it is.
+  std::optional<DeflatedText> deflated = std::nullopt;
+};
+} // namespace
 
-void ArchiveWriter::wait() {
-  if (thread.joinable())
-    thread.join();
-}
-
-void ArchiveWriter::finish(const ArchiveContents &contents) {
-  if (!isRestStarted)
-    writeRest(contents);
-  wait();
-}
-
-void ArchiveWriter::writeRest(const ArchiveContents &contents) {
-  // Code beside its record of lines. As libtorch has it: what is short is not
-  // worth deflating.
+/// Deflates the code, each file beside its record of lines.
+static std::vector<CodeRecord> deflateCode(llvm::ArrayRef<CodeFile> code) {
+  // As libtorch has it: what is short is not worth deflating.
   constexpr size_t minToDeflate = 200;
-  std::vector<std::pair<std::string, llvm::StringRef>> texts;
-  for (const CodeFile &file : contents.code) {
+  std::vector<CodeRecord> records;
+  for (const CodeFile &file : code) {
     std::string name = getCodeRecord(file.qualifier);
-    texts.emplace_back(name, file.text);
+    records.push_back({name, file.text});
     if (!file.debug.empty())
-      texts.emplace_back(name + ".debug_pkl", file.debug);
+      records.push_back({name + ".debug_pkl", file.debug});
   }
-  std::vector<std::optional<DeflatedText>> deflated(texts.size());
   std::atomic<size_t> next = 0;
   auto deflate = [&] {
-    for (size_t i; (i = next++) < texts.size();)
-      if (texts[i].second.size() > minToDeflate)
-        deflated[i] = deflateText(texts[i].second);
+    for (size_t i; (i = next++) < records.size();)
+      if (records[i].text.size() > minToDeflate)
+        records[i].deflated = deflateText(records[i].text);
   };
   size_t numCores = llvm::hardware_concurrency().compute_thread_count();
-  runWorkers(std::min(numCores, texts.size()), deflate);
+  runWorkers(std::min(numCores, records.size()), deflate);
+  return records;
+}
 
-  if (scratch)
-    scratch->weights.wait();
-  else
-    addStorages(zip, "data", weights);
+/// Writes all of an archive but the storages of the section `data`.
+static void writeRest(const ArchiveContents &contents,
+                      llvm::ArrayRef<CodeRecord> code, ZipWriter &zip) {
   zip.add("data.pkl", contents.data.pickle);
-  for (auto [text, shorter] : llvm::zip(texts, deflated)) {
-    if (shorter)
-      zip.addDeflated(text.first, *shorter);
+  for (const CodeRecord &record : code) {
+    if (record.deflated)
+      zip.addDeflated(record.name, *record.deflated);
     else
-      zip.add(text.first, text.second);
+      zip.add(record.name, record.text);
   }
   std::vector<llvm::StringRef> constants;
   for (llvm::ArrayRef<char> bytes : contents.constants.storages)
@@ -536,6 +514,29 @@ void ArchiveWriter::writeRest(const ArchiveContents &contents) {
       "%040llu", static_cast<unsigned long long>(zip.getFingerprint()));
   zip.add(".data/serialization_id", id);
   zip.finish();
+}
+
+void ArchiveWriter::startRest(const ArchiveContents &contents) {
+  rest = contents;
+  if (!scratch)
+    return;
+  scratch->startRest([contents, scratch = scratch] {
+    std::vector<CodeRecord> code = deflateCode(contents.code);
+    scratch->weights.wait();
+    writeRest(contents, code, scratch->zip);
+  });
+}
+
+void ArchiveWriter::finish() {
+  if (scratch)
+    return scratch->wait();
+  addStorages(zip, "data", weights);
+  writeRest(rest, deflateCode(rest.code), zip);
+}
+
+void ArchiveWriter::cancel() {
+  if (scratch)
+    scratch->cancel();
 }
 
 } // namespace fqat

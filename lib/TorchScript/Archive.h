@@ -27,7 +27,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace fqat {
@@ -155,24 +154,21 @@ public:
   /// most of the archive by far. They are written to a scratch archive from now
   /// on.
   void start(llvm::ArrayRef<llvm::ArrayRef<char>> storages);
-  /// The same for everything else; what a scratch archive has is brought to the
-  /// disk then. What `contents` borrows must stay until `wait` returns.
+  /// Tells everything else, which must stay until `finish` or `cancel` returns.
+  /// A scratch archive gets it, and is brought to the disk, from now on.
   void startRest(const ArchiveContents &contents);
-  /// Returns when nothing is written any more.
-  void wait();
-  /// Writes everything else, or what is left of it.
-  void finish(const ArchiveContents &contents);
+  /// Returns when all is written.
+  void finish();
+  /// Returns when nothing is written any more, be it whole or not.
+  void cancel();
 
 private:
-  void writeRest(const ArchiveContents &contents);
-
   std::optional<ZipWriter> own;
   ZipWriter &zip;
   ScratchArchive *scratch = nullptr;
   std::vector<llvm::StringRef> weights;
-  /// Writes the rest.
-  std::thread thread;
-  bool isRestStarted = false;
+  /// What a stream is still to get.
+  ArchiveContents rest;
 };
 
 /// The message of an exception of libtorch, without its C++ stack and on one

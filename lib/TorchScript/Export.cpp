@@ -1261,7 +1261,8 @@ static LogicalResult exportModel(mlir::ModuleOp model, ArchiveWriter &writer,
                                  Phases *phases) {
   try {
     PrintedModel printed;
-    llvm::scope_exit stop([&] { writer.wait(); });
+    // Before what it borrows is gone, whatever happens.
+    llvm::scope_exit stop([&] { writer.cancel(); });
     if (failed(Exporter(model, nopName,
                         /*importsAgain=*/static_cast<bool>(check), phases)
                    .run(printed, writer)))
@@ -1274,7 +1275,7 @@ static LogicalResult exportModel(mlir::ModuleOp model, ArchiveWriter &writer,
         return failure();
       printed.seen = nullptr;
     }
-    writer.finish(printed.getContents());
+    writer.finish();
     return success();
   } catch (const std::exception &error) {
     return model.emitError()

@@ -23,6 +23,7 @@
 #include <fcntl.h>
 #include <map>
 #include <mutex>
+#include <new>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -413,7 +414,8 @@ void OutputFile::sync() {
     return;
   if (::fsync(get_fd()) != 0)
     error_detected(std::error_code(errno, std::generic_category()));
-  syncedSize = tell();
+  else
+    syncedSize = tell();
 }
 
 std::error_code OutputFile::finish() {
@@ -650,12 +652,9 @@ void WeightWriter::wait() {
     thread.join();
 }
 
-void WeightWriter::cancel() {
-  {
-    std::scoped_lock<std::mutex> lock(mutex);
-    records.clear();
-  }
-  wait();
+void WeightWriter::stop() {
+  std::scoped_lock<std::mutex> lock(mutex);
+  records.clear();
 }
 
 void WeightWriter::expect(llvm::ArrayRef<llvm::StringRef> contents,
@@ -688,6 +687,40 @@ void WeightWriter::write(llvm::ArrayRef<llvm::StringRef> contents) {
   }
   records = contents;
   start();
+}
+
+void ScratchArchive::startRest(std::function<void()> write) {
+  auto run = [this, write = std::move(write)] {
+    // A file that somebody cuts off is a signal for who reads the map.
+    llvm::CrashRecoveryContext recovery;
+    try {
+      if (!recovery.RunSafely(write))
+        file.fail(std::make_error_code(std::errc::io_error));
+    } catch (const std::bad_alloc &) {
+      file.fail(std::make_error_code(std::errc::not_enough_memory));
+    }
+    if (!isCancelled)
+      file.sync();
+  };
+  try {
+    rest = std::thread(run);
+  } catch (const std::system_error &) {
+    // There is no room for a thread.
+    run();
+  }
+}
+
+void ScratchArchive::wait() {
+  if (rest.joinable())
+    rest.join();
+}
+
+void ScratchArchive::cancel() {
+  isCancelled = true;
+  // The rest waits for the weights.
+  weights.stop();
+  wait();
+  weights.cancel();
 }
 
 } // namespace fqat

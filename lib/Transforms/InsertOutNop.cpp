@@ -50,8 +50,7 @@ public:
 
   /// The operands that read a crossing tensor.
   ArrayRef<Use> getReads(const Leaf &leaf) const {
-    auto it = reads.find({leaf.event, leaf.index});
-    return it == reads.end() ? ArrayRef<Use>() : ArrayRef(it->second);
+    return reads.find({leaf.event, leaf.index})->second;
   }
   /// The values that hold a crossing value's tensor right after its producer
   /// and can be read behind an op of a frame's body: those that the op makes,

@@ -83,7 +83,8 @@ struct ArchiveTest : testing::Test {
     llvm::raw_string_ostream os(bytes);
     ArchiveWriter writer(os);
     writer.start(contents.data.storages);
-    writer.finish(contents);
+    writer.startRest(contents);
+    writer.finish();
     return bytes;
   }
 

@@ -475,6 +475,32 @@ TEST(WeightWriterTest, CanBeCancelled) {
   llvm::sys::fs::remove(path);
 }
 
+/// A crash that is recovered from leaves nobody else who could.
+TEST(ScratchArchiveTest, EndsItsThreads) {
+  int fd;
+  llvm::SmallString<128> path;
+  ASSERT_FALSE(llvm::sys::fs::createTemporaryFile("fqat", "zip", fd, path));
+  size_t numAdded = 0;
+  {
+    OutputFile file(fd, /*shouldClose=*/true);
+    ScratchArchive archive(file, "archive/");
+    std::string text(1 << 20, 'x');
+    std::vector<llvm::StringRef> weights(1000, text);
+    archive.weights.write(weights);
+    archive.startRest([&] {
+      archive.weights.wait();
+      archive.zip.add("last", "1");
+      ++numAdded;
+    });
+  }
+  // The weights were not all written, and whoever waited for them is done.
+  EXPECT_EQ(numAdded, 1u);
+  uint64_t size;
+  ASSERT_FALSE(llvm::sys::fs::file_size(path, size));
+  EXPECT_LT(size, 1000u << 20);
+  llvm::sys::fs::remove(path);
+}
+
 TEST_F(ZipWriterTest, EqualRecordsHaveEqualFingerprints) {
   auto getFingerprint = [](llvm::StringRef name, llvm::StringRef contents) {
     std::string bytes;

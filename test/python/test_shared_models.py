@@ -28,6 +28,9 @@ def test_fix(tool, tmp_path, model):
     tool.run(model, "-o", fixed)
     assert_equivalent(model, fixed, load_inputs(model))
     tool.run("--check", fixed)
+    unproved = tmp_path / "unproved.pt"
+    tool.run(model, "-o", unproved, "--no-prove")
+    assert unproved.read_bytes() == fixed.read_bytes()
     again = tmp_path / "again.pt"
     tool.run(fixed, "-o", again)
     assert records(again) == records(fixed)

@@ -78,26 +78,28 @@ static size_t getMemorySize() {
 /// to the system one by one otherwise. No memory is taken before it is used,
 /// and where there are not so many addresses it goes without.
 static void reserveMemory() {
-  // The allocator's own unit.
+  // What mimalloc 2 takes at a time, and where it wants it.
   constexpr size_t alignment = 32 << 20;
   // A model so large is walked from end to end many times: with small pages, a
   // sixth of the passes' time is what the processor needs to find them. A small
   // one would pay for the clearing of what it never uses.
   constexpr size_t sizeOfSmallPages = 1 << 30;
   size_t size = getMemorySize() / alignment * alignment;
+  size_t sizeWithRoom = size + alignment;
   void *addresses =
-      ::mmap(nullptr, size + alignment, PROT_READ | PROT_WRITE,
+      ::mmap(nullptr, sizeWithRoom, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, /*fd=*/-1, 0);
   if (addresses == MAP_FAILED)
     return;
-  auto *start = reinterpret_cast<char *>(
-      alignAddr(addresses, Align::Constant<alignment>()));
+  char *start = static_cast<char *>(addresses) +
+                offsetToAlignedAddr(addresses, Align::Constant<alignment>());
   if (size > sizeOfSmallPages)
     (void)::madvise(start + sizeOfSmallPages, size - sizeOfSmallPages,
                     MADV_HUGEPAGE);
-  (void)mi_manage_os_memory(start, size, /*is_committed=*/true,
-                            /*is_large=*/false, /*is_zero=*/true,
-                            /*numa_node=*/-1);
+  if (!mi_manage_os_memory(start, size, /*is_committed=*/true,
+                           /*is_large=*/false, /*is_zero=*/true,
+                           /*numa_node=*/-1))
+    (void)::munmap(addresses, sizeWithRoom);
 }
 #endif
 

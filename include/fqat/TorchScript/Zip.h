@@ -15,7 +15,9 @@
 #include "llvm/Support/Error.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -125,8 +127,8 @@ public:
   void fail(std::error_code error) { error_detected(error); }
   /// Writes what is left and brings all to the disk. Errors stay with the file.
   void sync();
-  /// The same, if it was not done since the last byte. Returns the first error
-  /// that the file had, and clears it.
+  /// The same, if there are other bytes than `sync` has seen. Returns the first
+  /// error that the file had, and clears it.
   std::error_code finish();
 
 private:
@@ -208,8 +210,13 @@ public:
   void write(llvm::ArrayRef<llvm::StringRef> contents);
   /// Returns when all are written.
   void wait();
+  /// Has it end behind the record in work.
+  void stop();
   /// Returns when nothing is written any more.
-  void cancel();
+  void cancel() {
+    stop();
+    wait();
+  }
 
 private:
   void start();
@@ -227,14 +234,31 @@ private:
   bool isRunning = false;
 };
 
-/// A zip archive in a file that nobody sees before it is whole.
-struct ScratchArchive {
+/// A zip archive in a file that nobody sees before it is whole. Its threads are
+/// its own: where a crash is recovered from, nobody else is left to end them.
+class ScratchArchive {
+public:
   ScratchArchive(OutputFile &file, llvm::StringRef folder)
       : file(file), zip(file, folder, &file), weights(file, zip) {}
+  ~ScratchArchive() { cancel(); }
+  ScratchArchive(const ScratchArchive &) = delete;
+  ScratchArchive &operator=(const ScratchArchive &) = delete;
+
+  /// Calls `write`, which must wait for the weights before it adds a record, in
+  /// a thread, and brings the file to the disk.
+  void startRest(std::function<void()> write);
+  /// Returns when that is done.
+  void wait();
+  /// Returns when nothing is written any more, be it whole or not.
+  void cancel();
 
   OutputFile &file;
   ZipWriter zip;
   WeightWriter weights;
+
+private:
+  std::thread rest;
+  std::atomic<bool> isCancelled = false;
 };
 
 } // namespace fqat
