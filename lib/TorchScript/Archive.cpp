@@ -517,9 +517,10 @@ static void writeRest(const ArchiveContents &contents,
 }
 
 void ArchiveWriter::startRest(const ArchiveContents &contents) {
-  rest = contents;
-  if (!scratch)
+  if (!scratch) {
+    rest = contents;
     return;
+  }
   scratch->startRest([contents, scratch = scratch] {
     std::vector<CodeRecord> code = deflateCode(contents.code);
     scratch->weights.wait();

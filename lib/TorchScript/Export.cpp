@@ -1241,9 +1241,10 @@ LogicalResult Exporter::print(PrintedModel &printed, ArchiveWriter &writer) {
   printed.code = printer.takeFiles();
   printed.version = printer.getVersion();
   endPhase("print");
-  writer.startRest(printed.getContents());
+  ArchiveContents contents = printed.getContents();
+  writer.startRest(contents);
   if (importsAgain)
-    printed.seen = importAgain(printed.getContents(), printer);
+    printed.seen = importAgain(contents, printer);
   return success(!importsAgain || printed.seen);
 }
 

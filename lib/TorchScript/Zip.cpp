@@ -9,6 +9,7 @@
 #include "fqat/TorchScript/Zip.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/Sequence.h"
 #include "llvm/ADT/SmallVector.h"
@@ -607,6 +608,35 @@ void ZipWriter::finish() {
 // Writing ahead
 //===----------------------------------------------------------------------===//
 
+/// Starts a thread; where there is no room for one, does the work itself.
+static std::thread startThread(std::function<void()> work) {
+  try {
+    return std::thread(work);
+  } catch (const std::system_error &) {
+    work();
+    return {};
+  }
+}
+
+/// Whether `write` comes to its end. If not, the file has an error: a file that
+/// somebody cuts off is a signal for who reads its map, and in a thread nobody
+/// catches what is thrown.
+static bool writeSafely(OutputFile &file, llvm::function_ref<void()> write) {
+  bool isDone = false;
+  llvm::CrashRecoveryContext recovery;
+  bool hasEnded = recovery.RunSafely([&] {
+    try {
+      write();
+      isDone = true;
+    } catch (const std::bad_alloc &) {
+      file.fail(std::make_error_code(std::errc::not_enough_memory));
+    }
+  });
+  if (!hasEnded)
+    file.fail(std::make_error_code(std::errc::io_error));
+  return isDone;
+}
+
 void WeightWriter::run() {
   // A disk that begins early is done early.
   constexpr uint64_t syncInterval = 8 << 20;
@@ -623,13 +653,9 @@ void WeightWriter::run() {
       contents = records[index];
       marks.push_back(zip.getMark());
     }
-    // A file that somebody cuts off is a signal for who reads the map.
-    llvm::CrashRecoveryContext recovery;
-    if (!recovery.RunSafely(
-            [&] { zip.add("data/" + std::to_string(index), contents); })) {
-      file.fail(std::make_error_code(std::errc::io_error));
+    if (!writeSafely(
+            file, [&] { zip.add("data/" + std::to_string(index), contents); }))
       return;
-    }
     if (file.tell() - lastSync >= syncInterval) {
       file.startSync();
       lastSync = file.tell();
@@ -639,12 +665,7 @@ void WeightWriter::run() {
 
 void WeightWriter::start() {
   isRunning = true;
-  try {
-    thread = std::thread([this] { run(); });
-  } catch (const std::system_error &) {
-    // There is no room for a thread.
-    run();
-  }
+  thread = startThread([this] { run(); });
 }
 
 void WeightWriter::wait() {
@@ -690,24 +711,11 @@ void WeightWriter::write(llvm::ArrayRef<llvm::StringRef> contents) {
 }
 
 void ScratchArchive::startRest(std::function<void()> write) {
-  auto run = [this, write = std::move(write)] {
-    // A file that somebody cuts off is a signal for who reads the map.
-    llvm::CrashRecoveryContext recovery;
-    try {
-      if (!recovery.RunSafely(write))
-        file.fail(std::make_error_code(std::errc::io_error));
-    } catch (const std::bad_alloc &) {
-      file.fail(std::make_error_code(std::errc::not_enough_memory));
-    }
+  rest = startThread([this, write = std::move(write)] {
+    writeSafely(file, write);
     if (!isCancelled)
       file.sync();
-  };
-  try {
-    rest = std::thread(run);
-  } catch (const std::system_error &) {
-    // There is no room for a thread.
-    run();
-  }
+  });
 }
 
 void ScratchArchive::wait() {
@@ -720,7 +728,7 @@ void ScratchArchive::cancel() {
   // The rest waits for the weights.
   weights.stop();
   wait();
-  weights.cancel();
+  weights.wait();
 }
 
 } // namespace fqat
